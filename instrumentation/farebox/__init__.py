@@ -1,0 +1,1 @@
+"""Make an existing service say which conversation each of its LLM calls belongs to."""

@@ -1,0 +1,1 @@
+"""The analyser and the server: OTLP in, priced conversations in ClickHouse out."""

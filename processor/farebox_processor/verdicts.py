@@ -1,0 +1,75 @@
+"""How far a cost can be trusted: the statuses, and what is not known when one is not exact."""
+
+from enum import StrEnum
+from typing import Final
+
+__all__ = ["CONVERSATION_STATUS_ORDER", "CostStatus", "Reason", "Uncertainty"]
+
+
+class CostStatus(StrEnum):
+    """The verdict on a number."""
+
+    EXACT = "exact"
+    """Everything the span shows evidence of was priced."""
+    SUPPLIED = "supplied"
+    """The cost that came with the span, taken as it is."""
+    ESTIMATED = "estimated"
+    """Some quantity had to be inferred; the bounds hold the truth."""
+    UPPER_BOUND = "upper_bound"
+    """The emitter hides discounts (cached tokens, say): the cost is this or less."""
+    PARTIAL = "partial"
+    """Some of it is priced, some is not: the cost is this or more."""
+    UNPRICED = "unpriced"
+    """No price or no usage: the cost is not known, which is not 0."""
+
+
+CONVERSATION_STATUS_ORDER: Final = (
+    CostStatus.UNPRICED,
+    CostStatus.PARTIAL,
+    CostStatus.ESTIMATED,
+    CostStatus.UPPER_BOUND,
+    CostStatus.SUPPLIED,
+    CostStatus.EXACT,
+)
+"""Of several verdicts the earliest here is that of their sum; unpriced beside anything priced
+makes the sum partial."""
+
+
+class Uncertainty(StrEnum):
+    """What a span leaves open about its usage. Each moves the bounds in one way."""
+
+    USAGE_MISSING = "usage_missing"
+    """No usage at all (cancelled stream, include_usage off): unpriced, 0 ... unbounded."""
+    USAGE_INVALID = "usage_invalid"
+    """A needed quantity was nonsense: unpriced, 0 ... unbounded."""
+    CACHE_READ_UNREPORTED = "cache_read_unreported"
+    """Cached input is counted as fresh: low = all input at the cache-read price. upper_bound."""
+    CACHE_WRITE_UNREPORTED = "cache_write_unreported"
+    """Written input is counted as fresh: high = all fresh input at the dearest write price.
+    estimated."""
+    CACHE_WRITE_TTL_UNREPORTED = "cache_write_ttl_unreported"
+    """Writes stand in cache_write_5m_tokens: low = all at 5m, high = all at 1h. estimated."""
+    OUTPUT_OVERCOUNTED = "output_overcounted"
+    """The emitter adds a few tokens to the output: low = up to 8 output tokens less. upper_bound."""
+    REASONING_UNREPORTED = "reasoning_unreported"
+    """Reasoning is billed on top of the output that is reported: high is unbounded. partial."""
+    CALLS_UNREPORTED = "calls_unreported"
+    """The span stands for several calls and reports the last: high is unbounded. partial."""
+    AGGREGATE = "aggregate"
+    """The usage is a sum over calls that were not recorded one by one. estimated."""
+    UNITS_UNREPORTED = "units_unreported"
+    """There is evidence of a paid tool whose count the emitter cannot show (a web search in the
+    output): high is unbounded. partial."""
+
+
+class Reason(StrEnum):
+    """Why a cost is not exact, besides the codes of Uncertainty."""
+
+    UNKNOWN_MODEL = "unknown_model"
+    UNKNOWN_PROVIDER = "unknown_provider"
+    NO_MODEL = "no_model"
+    NO_PRICE_FOR_UNIT = "no_price_for_unit"
+    NO_PRICE_AT_TIME = "no_price_at_time"
+    FINE_TUNED = "fine_tuned_model_without_price"
+    FAILED_WITHOUT_USAGE = "failed_without_usage"
+    SUPPLIED_COST = "supplied_cost"
