@@ -2,16 +2,50 @@
 
 from typing import Final
 
+__all__ = [
+    "ACTION",
+    "CONVERSATION_COST",
+    "CONVERSATION_ENDED",
+    "CONVERSATION_ID",
+    "CONVERSATION_TIER",
+    "CONVERSATION_TIER_PRICE",
+    "CONVERSATION_TURNS",
+    "CONVERSATION_TYPE",
+    "COST",
+    "COST_CACHE_READ",
+    "COST_CACHE_WRITE",
+    "COST_CURRENCY",
+    "COST_INPUT",
+    "COST_OUTPUT",
+    "COST_REASON",
+    "COST_SOURCE",
+    "COST_STATUS",
+    "COST_UNITS",
+    "FEATURE",
+    "INFERENCE_GEO",
+    "OUTCOME",
+    "PRICE_RULE",
+    "PROCESSING",
+    "RECORDED_COST",
+    "TENANT_ID",
+    "TOKEN_SEMANTICS",
+    "TURN_ID",
+    "USAGE_ESTIMATED",
+    "USAGE_PREFIX",
+    "USER_ID",
+    "USER_TIER",
+]
 
-# --- standard names that the instrumentation writes ------------------------------------------------
+
+# --- standard names that the instrumentation writes ----------------------------------------------
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
 """The conversation, as OpenTelemetry names it."""
 USER_ID: Final = "user.id"
 """Who the conversation is with, as OpenTelemetry names it."""
-TOKEN_SEMANTICS: Final = "gen_ai.token.semantics"
+TOKEN_SEMANTICS: Final = "gen_ai.token.semantics"  # noqa: S105 - a name, not a secret
 """`inclusive`: input tokens include cached ones, as the conventions ask for."""
 
-# --- what the instrumentation says of a conversation -----------------------------------------------
+# --- what the instrumentation says of a conversation ---------------------------------------------
 TENANT_ID: Final = "farebox.tenant.id"
 """The customer the conversation belongs to. A token's tenant wins over it."""
 USER_TIER: Final = "farebox.user.tier"
@@ -29,7 +63,7 @@ TURN_ID: Final = "farebox.turn.id"
 OUTCOME: Final = "farebox.outcome"
 """How the conversation ended: resolved, escalated, abandoned, ..."""
 
-# --- what the instrumentation completes of a call's usage -------------------------------------------
+# --- what the instrumentation completes of a call's usage ----------------------------------------
 USAGE_PREFIX: Final = "farebox.usage."
 """Followed by a unit: how many of it the call used, as farebox.usage.web_search = 2."""
 USAGE_ESTIMATED: Final = "farebox.usage.estimated"
@@ -43,7 +77,7 @@ PRICE_RULE: Final = "farebox.price.rule"
 RECORDED_COST: Final = "farebox.recorded_cost_usd"
 """A cost that the service knows itself, in US dollars, as a decimal string."""
 
-# --- what the processor attaches --------------------------------------------------------------------
+# --- what the processor attaches -----------------------------------------------------------------
 COST: Final = "farebox.cost.usd"
 """What the call cost, in US dollars. Absent where it is not known."""
 COST_INPUT: Final = "farebox.cost.input_usd"
@@ -72,5 +106,3 @@ CONVERSATION_TIER: Final = "farebox.conversation.tier"
 """Tier so far. Advisory."""
 CONVERSATION_TIER_PRICE: Final = "farebox.conversation.tier_price_usd"
 """Price of that tier. Advisory."""
-
-__all__ = sorted(name for name in dir() if name.isupper())

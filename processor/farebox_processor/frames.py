@@ -5,7 +5,6 @@ priced spans becomes calls and traces, traces become conversations. A frame hold
 columns of its schema, in any order; a null is "not known", never "none".
 """
 
-from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import polars as pl
@@ -18,16 +17,16 @@ __all__ = [
     "MONEY",
     "PRICED_SPANS",
     "REJECTIONS",
-    "Schema",
     "SPANS",
     "TOKENS",
     "TRACES",
     "UNITS",
     "USAGE",
+    "Schema",
     "price_of",
 ]
 
-Schema: TypeAlias = Mapping[str, pl.DataType]
+Schema: TypeAlias = dict[str, pl.DataType]
 
 MONEY: Final = pl.Decimal(38, 18)
 """US dollars. Eighteen digits hold every published price per token times any discount; a sum of

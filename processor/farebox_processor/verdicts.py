@@ -50,7 +50,8 @@ class Uncertainty(StrEnum):
     CACHE_WRITE_TTL_UNREPORTED = "cache_write_ttl_unreported"
     """Writes stand in cache_write_5m_tokens: low = all at 5m, high = all at 1h. estimated."""
     OUTPUT_OVERCOUNTED = "output_overcounted"
-    """The emitter adds a few tokens to the output: low = up to 8 output tokens less. upper_bound."""
+    """The emitter adds a few tokens to the output: low = 8 output tokens less.
+    upper_bound."""
     REASONING_UNREPORTED = "reasoning_unreported"
     """Reasoning is billed on top of the output that is reported: high is unbounded. partial."""
     CALLS_UNREPORTED = "calls_unreported"
