@@ -14,7 +14,9 @@ __all__ = [
     "CALLS",
     "COST_COMPONENTS",
     "DIMENSIONS",
+    "EVIDENCE",
     "MONEY",
+    "PLAN_TIERS",
     "PRICED_SPANS",
     "REJECTIONS",
     "SPANS",
@@ -316,3 +318,58 @@ TRACES: Final[Schema] = {
     "models": _TEXTS,
     **{name: PRICED_SPANS[name] for name in DIMENSIONS},
 }
+
+# --- plans ------------------------------------------------------------------------------------
+
+PLAN_TIERS: Final[Schema] = {
+    "plan": pl.String(),
+    "tenant": pl.String(),  # "" for every tenant
+    "feature": pl.String(),  # "" for every feature
+    "position": pl.UInt16(),  # the first tier of a plan whose limits hold is the conversation's
+    "tier": pl.String(),
+    "price_usd": MONEY,
+    "turns_below": pl.UInt64(),  # null: no limit
+    "tokens_below": pl.UInt64(),  # null: no limit
+}
+"""The rows of ClickHouse `plans`. A plan of the tenant and feature wins over one of the tenant,
+that over one of the feature, that over the one for all."""
+
+# --- evidence ---------------------------------------------------------------------------------
+
+_TEXT_MAP: Final = pl.Map(pl.String(), pl.String())
+
+EVIDENCE: Final[Schema] = {
+    "Timestamp": TIME,
+    "TraceId": pl.String(),
+    "SpanId": pl.String(),
+    "ParentSpanId": pl.String(),  # "" for a root
+    "TraceState": pl.String(),
+    "SpanName": pl.String(),
+    "SpanKind": pl.String(),  # Unspecified | Internal | Server | Client | Producer | Consumer
+    "ServiceName": pl.String(),
+    "ResourceAttributes": _TEXT_MAP,
+    "ScopeName": pl.String(),
+    "ScopeVersion": pl.String(),
+    "SpanAttributes": _TEXT_MAP,
+    "Duration": pl.UInt64(),  # nanoseconds
+    "StatusCode": pl.String(),  # Unset | Ok | Error
+    "StatusMessage": pl.String(),
+    "Events.Timestamp": pl.List(TIME),
+    "Events.Name": _TEXTS,
+    "Events.Attributes": pl.List(_TEXT_MAP),
+    "Links.TraceId": _TEXTS,
+    "Links.SpanId": _TEXTS,
+    "Links.TraceState": _TEXTS,
+    "Links.Attributes": pl.List(_TEXT_MAP),
+    # beyond the collector's columns: what dashboards group by
+    "TenantId": pl.String(),
+    "ConversationId": pl.String(),
+    "Model": pl.String(),  # null where the span has none
+    "Provider": pl.String(),
+    "CostUsd": MONEY,
+    "CostStatus": pl.String(),
+    "InputTokens": pl.Int64(),  # all input, cached included
+    "OutputTokens": pl.Int64(),
+}
+"""The rows of ClickHouse `otel_traces`: names and types of the collector's ClickHouse exporter.
+List(Struct(key, value)) casts to the maps."""
