@@ -1,0 +1,56 @@
+"""The chain, written out: OTLP bytes in, priced spans, calls, traces and conversations out.
+
+Each stage is one module with one function, frames in, frames out; it does no I/O and reads no
+clock. The server, files, replay, repricing and the tests all call this chain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from farebox_processor.conversations import summarise
+from farebox_processor.dialects import Dialects
+from farebox_processor.otlp import Decoded, decode
+from farebox_processor.plans import Plans
+from farebox_processor.price_book import PriceBook
+from farebox_processor.pricing import price_spans
+from farebox_processor.rollup import RolledUp, roll_up
+from farebox_processor.usage import read_usage
+
+__all__ = ["Costed", "Rules", "conversations_of", "cost_requests", "roll_up_set"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the chain goes by, all of it data: change the rules and rate again."""
+
+    dialects: Dialects
+    book: PriceBook
+    plans: Plans
+
+
+@dataclass(frozen=True, slots=True)
+class Costed:
+    """A batch of export requests after the first half of the chain."""
+
+    decoded: Decoded
+    priced: pl.DataFrame
+    """frames.PRICED_SPANS, one row per accepted span, as stored in `spans`."""
+
+
+def cost_requests(bodies: Sequence[bytes], tenants: Sequence[str], rules: Rules) -> Costed:
+    """Decode and price export requests, one tenant each: all that a span says on its own."""
+    decoded = decode(bodies, tenants)
+    usage = read_usage(decoded, rules.dialects)
+    return Costed(decoded=decoded, priced=price_spans(usage, rules.book))
+
+
+def roll_up_set(priced: pl.DataFrame, rules: Rules) -> RolledUp:
+    """Roll up whole sets of traces: all that depends on other spans."""
+    return roll_up(priced, rules.book)
+
+
+def conversations_of(rolled_up: RolledUp, rules: Rules) -> pl.DataFrame:
+    """Sum the traces up to conversations, with tier, price and margin."""
+    return summarise(rolled_up.traces, rules.plans)

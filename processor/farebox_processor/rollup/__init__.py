@@ -1,0 +1,80 @@
+"""A set of priced spans in, its call rows and trace rows out.
+
+A pure function of the *set*: order, batching and repetition of spans change nothing. What depends
+on other spans is decided here and nowhere else: duplicates, wrappers, aggregates, attempts, turns,
+and the conversation of a trace.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from farebox_processor.price_book import PriceBook
+from farebox_processor.rollup.attempts import link_attempts
+from farebox_processor.rollup.identity import identify_traces
+from farebox_processor.rollup.rejection import candidates_of, choose_winners, reject_covered
+from farebox_processor.rollup.ties import group_traces, group_twins
+from farebox_processor.rollup.totals import call_rows, trace_rows
+from farebox_processor.rollup.tree import build_tree
+from farebox_processor.rollup.turns import number_turns
+from farebox_processor.rollup.twins import complete_winners
+
+__all__ = ["RolledUp", "distinct_spans", "roll_up"]
+
+_IDENTITY = ["tenant", "trace_id", "span_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class RolledUp:
+    """What a set of spans comes to."""
+
+    calls: pl.DataFrame
+    """frames.CALLS, one row per candidate."""
+    traces: pl.DataFrame
+    """frames.TRACES, one row per trace."""
+
+
+def roll_up(priced: pl.DataFrame, book: PriceBook) -> RolledUp:
+    """Roll up `priced` (frames.PRICED_SPANS), which must hold whole sets of traces.
+
+    The book is for calls that two instrumentations recorded and neither knew all of.
+    """
+    spans = distinct_spans(priced)
+    tree = build_tree(spans)
+    spans = spans.with_columns(depth=pl.Series(tree.depth, dtype=pl.Int64))
+
+    candidates = candidates_of(spans, tree)
+    candidates = candidates.with_columns(twins=group_twins(candidates))
+    candidates = complete_winners(choose_winners(candidates), book)
+    calls = reject_covered(candidates, tree)
+    calls = link_attempts(calls)
+    calls = number_turns(calls, spans, tree)
+
+    sets = group_traces(spans.select("tenant", "trace_id").unique(maintain_order=True), calls)
+    traces = _versions(spans, identify_traces(spans, sets))
+    called = call_rows(calls, traces)
+    return RolledUp(calls=called, traces=trace_rows(spans, traces, called))
+
+
+def distinct_spans(priced: pl.DataFrame) -> pl.DataFrame:
+    """Return one row per span in an order of their content: of conflicting ones the latest version.
+
+    The version is that of the table `spans`: rating revision, end time, content.
+    """
+    version = ["rating_revision", "end_unix_nano", "content_hash"]
+    return (
+        priced.sort(*_IDENTITY, *version)
+        .unique(_IDENTITY, keep="last", maintain_order=True)
+        .sort("tenant", "trace_id", "started_at", "span_id")
+    )
+
+
+def _versions(spans: pl.DataFrame, traces: pl.DataFrame) -> pl.DataFrame:
+    """Add the version of every trace's rows: it counts the spans of the whole set."""
+    of_trace = spans.group_by("tenant", "trace_id").agg(
+        counted=pl.len().cast(pl.UInt64), revision=pl.col("rating_revision").max()
+    )
+    return traces.join(of_trace, on=["tenant", "trace_id"], how="left").with_columns(
+        spans_in_set=pl.col("counted").sum().over("set"),
+        version_revision=pl.col("revision").max().over("set"),
+    )

@@ -1,0 +1,192 @@
+"""Candidates in, the same candidates out with what is billed and what was rejected for it.
+
+Of twins the one with the best verdict is billed, then the richest, then the deepest. An inference
+span around another one for the same model is a wrapper; an aggregate counts only if nothing below
+it does. A rejected candidate names the span that was billed instead.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from farebox_processor.frames import TOKENS
+from farebox_processor.rollup.tree import Tree
+from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER
+
+__all__ = ["candidates_of", "choose_winners", "reject_covered"]
+
+_INPUT = [name for name in TOKENS if name.startswith(("input", "cache"))]
+_OUTPUT = [name for name in TOKENS if name.startswith("output")]
+
+_COVER = {"row": pl.Int64, "by": pl.Int64, "covered_as": pl.String}
+
+
+def candidates_of(spans: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+    """Return the spans that may carry money, with their row, depth, subject and totals."""
+    return (
+        spans.with_columns(
+            row=pl.int_range(pl.len(), dtype=pl.Int64),
+            depth=pl.Series(tree.depth),
+            # What the call was for: twins and wrappers have it in common.
+            subject=pl.coalesce("priced_model", "model", "tool_name"),
+            input_total=_total(_INPUT),
+            output_total=_total(_OUTPUT),
+            is_failed=pl.col("is_error").fill_null(False) & ~pl.col("has_usage").fill_null(False),
+        )
+        .filter("candidate")
+        .with_columns(
+            subject_code=pl.col("subject").rank("dense").cast(pl.Int64),
+            has_usage=pl.col("has_usage").fill_null(False),
+        )
+    )
+
+
+def choose_winners(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Return `candidates` with the row of the `winner` of each group of `twins`."""
+    trust = pl.col("cost_status").replace_strict(
+        {str(status): rank for rank, status in enumerate(CONVERSATION_STATUS_ORDER)},
+        default=-1,
+        return_dtype=pl.Int8,
+    )
+    told = pl.sum_horizontal(pl.col(name).is_not_null() for name in TOKENS) + pl.col(
+        "units"
+    ).list.len().fill_null(0)
+    best = (pl.col("has_usage"), trust, told, pl.col("depth"))
+    order = (*best, pl.col("trace_id"), pl.col("span_id"))
+    descending = [True] * len(best) + [False, False]
+    return candidates.with_columns(
+        winner=pl.col("row").sort_by(*order, descending=descending).first().over("twins")
+    )
+
+
+def reject_covered(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+    """Return `candidates` with rejected_as and instead (the row billed instead), null if billed.
+
+    Wants `twins` and `winner`; rows are those of the tree.
+    """
+    covers = pl.concat([_wrappers(candidates, tree), _aggregates(candidates, tree)])
+    covers = pl.concat([covers, _silent_inside(candidates, covers, tree)])
+    verdicts = _of_groups(covers, candidates)
+    decided = candidates.join(verdicts, on="twins", how="left", maintain_order="left").with_columns(
+        rejected_as=pl.coalesce(
+            "covered_as", pl.when(pl.col("row") != pl.col("winner")).then(pl.lit("duplicate"))
+        ),
+        instead=pl.coalesce("by", "winner"),
+    )
+    return decided.with_columns(instead=_finally_billed(decided)).drop("covered_as", "by")
+
+
+def _total(names: list[str]) -> pl.Expr:
+    """Sum the quantities a span reports; null if it reports none of them."""
+    some = pl.any_horizontal(pl.col(name).is_not_null() for name in names)
+    return pl.when(some).then(pl.sum_horizontal(names))
+
+
+def _rows(frame: pl.DataFrame) -> npt.NDArray[np.int64]:
+    return frame["row"].to_numpy().astype(np.int64)
+
+
+def _wrappers(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+    """Find inference spans with another call for the same model below that tells as much."""
+    calls = candidates.filter(pl.col("call_kind") == "inference")
+    telling, silent = calls.filter("has_usage"), calls.filter(~pl.col("has_usage"))
+    return pl.concat(
+        [
+            _same_subject(calls, telling, tree),
+            _same_subject(silent, silent, tree),
+        ]
+    )
+
+
+def _same_subject(outer: pl.DataFrame, inner: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+    """Pair outer spans with one below about the same model; no model matches every model."""
+    named_outer, named_inner = (frame.drop_nulls("subject_code") for frame in (outer, inner))
+    groups = (
+        named_outer["subject_code"].to_numpy(),
+        named_inner["subject_code"].to_numpy(),
+    )
+    below = tree.first_below(_rows(named_outer), _rows(named_inner), groups=groups)
+    return pl.concat(
+        [
+            _cover(named_outer, below, "wrapper"),
+            _covered_by(outer.filter(pl.col("subject").is_null()), inner, tree, "wrapper"),
+            _covered_by(outer, inner.filter(pl.col("subject").is_null()), tree, "wrapper"),
+        ]
+    )
+
+
+def _aggregates(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+    """Find aggregates with a call, or an aggregate that tells something, below them."""
+    aggregates = candidates.filter(pl.col("call_kind") == "agent")
+    return _covered_by(aggregates, candidates.filter("has_usage"), tree, "aggregate")
+
+
+def _silent_inside(candidates: pl.DataFrame, covers: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+    """Find calls without usage inside of a billed span that tells their usage."""
+    telling = candidates.filter(
+        pl.col("has_usage")
+        & pl.col("call_kind").is_in(["inference", "agent"])
+        & ~pl.col("row").is_in(covers["row"].implode())
+    )
+    marked = np.zeros(len(tree.enter), dtype=bool)
+    marked[_rows(telling)] = True
+    silent = candidates.filter(
+        ~pl.col("has_usage") & ~pl.col("is_failed") & (pl.col("call_kind") == "inference")
+    )
+    around = silent.with_columns(by=pl.Series(tree.outermost(marked)[_rows(silent)]))
+    told_by = telling.select(by="row", kind="call_kind", told="subject")
+    return (
+        around.join(told_by, on="by", how="inner")
+        .filter((pl.col("kind") == "agent") | pl.col("told").eq_missing(pl.col("subject")))
+        .select("row", "by", covered_as=pl.lit("duplicate"))
+    )
+
+
+def _covered_by(
+    outer: pl.DataFrame, inner: pl.DataFrame, tree: Tree, covered_as: str
+) -> pl.DataFrame:
+    return _cover(outer, tree.first_below(_rows(outer), _rows(inner)), covered_as)
+
+
+def _cover(outer: pl.DataFrame, below: npt.NDArray[np.int64], covered_as: str) -> pl.DataFrame:
+    """Pair each outer span with the first inner one below it."""
+    return (
+        outer.select("row", by=pl.Series(below, dtype=pl.Int64), covered_as=pl.lit(covered_as))
+        .filter(pl.col("by") >= 0)
+        .cast(dict(_COVER))
+    )
+
+
+def _of_groups(covers: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
+    """Turn coverings of spans into coverings of calls; twins do not cover each other."""
+    mine = candidates.select("row", "twins")
+    theirs = candidates.select(by="row", by_twins="twins", by_winner="winner")
+    return (
+        covers.join(mine, on="row")
+        .join(theirs, on="by")
+        .filter(pl.col("twins") != pl.col("by_twins"))
+        .sort("row", "by")
+        .group_by("twins", maintain_order=True)
+        .agg(pl.col("covered_as").first(), by=pl.col("by_winner").first())
+    )
+
+
+def _finally_billed(decided: pl.DataFrame) -> pl.Series:
+    """Follow "billed instead" until a span that is billed; null where the span itself is."""
+    index = pl.int_range(pl.len(), dtype=pl.Int64)
+    numbered = decided.select("row", "rejected_as", "instead", index=index)
+    step = numbered.join(
+        numbered.select(instead="row", following="index"),
+        on="instead",
+        how="left",
+        maintain_order="left",
+    )
+    billed = pl.col("rejected_as").is_null()
+    hop = step.select(pl.when(billed).then("index").otherwise("following"))
+    end = hop.to_series().fill_null(0).to_numpy().astype(np.int64)
+    for _ in range(int(len(end)).bit_length() + 1):
+        end = end[end]
+    rows = _rows(decided)[end] if len(end) else end
+    return pl.select(
+        pl.when(decided["rejected_as"].is_not_null()).then(pl.Series(rows, dtype=pl.Int64))
+    ).to_series()

@@ -1,0 +1,109 @@
+"""Pairs in, groups out: which candidates are one call, and which traces have to be seen together.
+
+Two candidates of one tenant are one call if they carry the same provider response id, in whatever
+trace; or, where an id is missing, if two scopes of one service report the same totals for the same
+model and one of them lies within the other in time.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+__all__ = ["group_twins", "group_traces"]
+
+Index = npt.NDArray[np.int64]
+
+_EQUAL_CALL = ["tenant", "service_name", "call_kind", "subject", "input_total", "output_total"]
+
+
+def group_twins(candidates: pl.DataFrame) -> pl.Series:
+    """Return the twin group of each candidate: the smallest row among those that are one call.
+
+    Wants the columns of rejection.candidates_of; aggregates have no twins.
+    """
+    numbered = candidates.with_row_index("index").filter(pl.col("call_kind") != "agent")
+    pairs = pl.concat([_same_response(numbered), _nested_equals(numbered)])
+    return pl.Series("twins", connect(candidates.height, pairs))
+
+
+def group_traces(traces: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
+    """Return `traces` (tenant, trace_id) with `set`: traces that share a call share the number.
+
+    Wants `twins` on the candidates.
+    """
+    traces = traces.with_row_index("index")
+    members = candidates.select("tenant", "trace_id", "twins").join(
+        traces, on=["tenant", "trace_id"], how="left"
+    )
+    pairs = members.select(
+        left=pl.col("index"), right=pl.col("index").first().over("twins")
+    ).unique()
+    return traces.drop("index").with_columns(
+        set=pl.Series(connect(traces.height, pairs), dtype=pl.UInt32)
+    )
+
+
+def connect(count: int, pairs: pl.DataFrame) -> Index:
+    """Return for each of `count` nodes the smallest node it is connected with by left-right pairs."""
+    label = np.arange(count, dtype=np.int64)
+    left = pairs["left"].to_numpy().astype(np.int64)
+    right = pairs["right"].to_numpy().astype(np.int64)
+    while len(left):
+        lowest = np.minimum(label[left], label[right])
+        before = label.copy()
+        # Hook the labels themselves, not only the nodes: long chains then take few rounds.
+        np.minimum.at(label, before[left], lowest)
+        np.minimum.at(label, before[right], lowest)
+        np.minimum.at(label, left, lowest)
+        np.minimum.at(label, right, lowest)
+        label = label[label]
+        if np.array_equal(label, before):
+            break
+    return label
+
+
+def _same_response(candidates: pl.DataFrame) -> pl.DataFrame:
+    return (
+        candidates.filter(pl.col("response_id").is_not_null())
+        .select(
+            left=pl.col("index"), right=pl.col("index").first().over("tenant", "response_id")
+        )
+        .filter(pl.col("left") != pl.col("right"))
+        .cast(pl.Int64)
+    )
+
+
+def _nested_equals(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Pair every candidate with the latest one of another scope that was open around it."""
+    told = candidates.filter(
+        pl.col("subject").is_not_null()
+        & (pl.col("output_total").is_not_null() | (pl.col("call_kind") == "tool"))
+    ).with_columns(pl.col("input_total", "output_total").fill_null(-1))
+    crowd = told.filter(pl.col("scope_name").n_unique().over(_EQUAL_CALL) > 1).sort("started_at")
+    found = [_open_around(crowd, scope) for scope in crowd["scope_name"].unique().sort()]
+    return pl.concat(
+        [pl.DataFrame(schema={"left": pl.Int64, "right": pl.Int64}), *found]
+    ).unique(maintain_order=True)
+
+
+def _open_around(crowd: pl.DataFrame, scope: str) -> pl.DataFrame:
+    """Pair candidates of other scopes with the one of `scope` that started last before them."""
+    outer = crowd.filter(scope_name=scope).select(
+        *_EQUAL_CALL,
+        "started_at",
+        outer_ended_at="ended_at",
+        outer_response_id="response_id",
+        right="index",
+    )
+    return (
+        crowd.filter(pl.col("scope_name") != scope)
+        .join_asof(outer, on="started_at", by=_EQUAL_CALL, check_sortedness=False)
+        .filter(
+            pl.col("right").is_not_null(),
+            pl.col("ended_at") <= pl.col("outer_ended_at"),
+            pl.col("response_id").is_null() | pl.col("outer_response_id").is_null(),
+        )
+        # One to one: a span that stands around two calls is not both of them.
+        .unique(["right", "scope_name"], keep="first", maintain_order=True)
+        .select(left=pl.col("index").cast(pl.Int64), right=pl.col("right").cast(pl.Int64))
+    )

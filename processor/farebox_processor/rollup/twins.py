@@ -1,0 +1,85 @@
+"""Twin calls in, one call out: what only a rejected twin carries goes over to the billed one.
+
+One instrumentation knows the service tier, another one the searches. Where their totals agree they
+tell of one request, and the billed span is priced again with all that is known of it.
+"""
+
+import polars as pl
+
+from farebox_processor.frames import PRICED_SPANS
+from farebox_processor.price_book import PriceBook
+from farebox_processor.pricing import price_spans
+from farebox_processor.verdicts import Uncertainty
+
+__all__ = ["complete_winners"]
+
+_TERMS = ("service_tier", "price_context", "region")
+_UNSEEN = Uncertainty.UNITS_UNREPORTED.value
+
+
+def complete_winners(candidates: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """Return `candidates`, the winners of groups of twins completed and priced again.
+
+    Wants `twins`, `winner`, `input_total` and `output_total`.
+    """
+    twins = candidates.filter(pl.len().over("twins") > 1)
+    if twins.is_empty():
+        return candidates
+    changed = _completed(twins).join(
+        twins.select("row", "units", "uncertainty", *_TERMS).with_columns(unchanged=True),
+        on=["row", "units", "uncertainty", *_TERMS],
+        how="left",
+        nulls_equal=True,
+    )
+    changed = changed.filter(pl.col("unchanged").is_null()).select(candidates.columns)
+    if changed.is_empty():
+        return candidates
+    priced = price_spans(changed.select(PRICED_SPANS), book).select(PRICED_SPANS)
+    again = changed.with_columns(priced)
+    rest = candidates.join(again.select("row"), on="row", how="anti", maintain_order="left")
+    return pl.concat([rest, again]).sort("row")
+
+
+def _completed(twins: pl.DataFrame) -> pl.DataFrame:
+    """Return the winners with what their twins with the same totals know besides."""
+    is_winner = pl.col("row") == pl.col("winner")
+    agrees = [
+        pl.col(total).eq_missing(pl.col(total).filter(is_winner).first().over("twins"))
+        for total in ("input_total", "output_total")
+    ]
+    counted = pl.col("units").list.len().fill_null(0) > 0
+    return (
+        twins.filter(agrees)
+        .sort("row")
+        .with_columns(
+            *(
+                pl.coalesce(name, pl.col(name).drop_nulls().first().over("twins")).alias(name)
+                for name in _TERMS
+            ),
+            units=pl.when(counted)
+            .then("units")
+            .otherwise(
+                pl.coalesce(pl.col("units").filter(counted).first().over("twins"), "units")
+            ),
+            unseen=pl.col("uncertainty").list.contains(_UNSEEN).fill_null(False).any().over("twins"),
+        )
+        .filter(is_winner)
+        .with_columns(
+            uncertainty=_uncertainty(counted, pl.col("unseen")),
+            blind_to=pl.col("blind_to").list.set_difference(
+                pl.col("units").list.eval(pl.element().struct.field("unit")).fill_null([])
+            ),
+        )
+    )
+
+
+def _uncertainty(counted: pl.Expr, unseen: pl.Expr) -> pl.Expr:
+    """Take the sight of a paid tool over to the winner, unless one of the twins has counted it."""
+    told = pl.col("uncertainty")
+    return (
+        pl.when(counted)
+        .then(told.list.set_difference([_UNSEEN]))
+        .when(unseen)
+        .then(told.fill_null([]).list.set_union([_UNSEEN]))
+        .otherwise(told)
+    )
