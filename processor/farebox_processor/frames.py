@@ -162,6 +162,7 @@ USAGE: Final[Schema] = {
     "region": pl.String(),  # us, eu, ... of a profile, location or data zone
     "supplied_cost_usd": MONEY,  # cost that came with the span; null for 0.0 beside tokens
     "supplied_cost_source": pl.String(),  # the attribute it came in
+    "price_rule": pl.String(),  # name of the price rule that the span asks to be billed by
 }
 
 # --- price ------------------------------------------------------------------------------------

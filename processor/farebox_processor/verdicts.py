@@ -61,6 +61,17 @@ class Uncertainty(StrEnum):
     UNITS_UNREPORTED = "units_unreported"
     """There is evidence of a paid tool whose count the emitter cannot show (a web search in the
     output): high is unbounded. partial."""
+    CACHE_UNCOUNTED = "cache_uncounted"
+    """Cached input is in no count at all: high is unbounded. partial."""
+    REGION_UNREPORTED = "region_unreported"
+    """The emitter cuts the region off the model's name: high = at the dearest regional price of
+    the provider. estimated."""
+    USAGE_ESTIMATED = "usage_estimated"
+    """The instrumentation estimated the token counts (a stream that was cut): low is 0, high is
+    unbounded. estimated."""
+    USAGE_CONTRADICTORY = "usage_contradictory"
+    """Parts are larger than their whole; they were cut down to it: low is 0, high is unbounded.
+    estimated."""
 
 
 class Reason(StrEnum):
