@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/dev.lock
+COLLECTOR := build/collector/otelcol-farebox
 
-.PHONY: help demo test check format lint types bench lock clean
+.PHONY: help demo test check format lint types bench collector lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,9 +31,15 @@ check: $(VENV)/installed ## formatting, lint, types, tests: what has to hold bef
 bench: $(VENV)/installed ## measure speed as ratios within one run
 	$(BIN)/python -m benchmarks
 
+collector: $(COLLECTOR) ## build the OpenTelemetry Collector that deploy/otel-collector.yaml is tested with; needs Go
+
+$(COLLECTOR): tests/end_to_end/collector/builder.yaml
+	go run go.opentelemetry.io/collector/cmd/builder@v0.155.0 --config $<
+
 lock: $(VENV)/installed ## choose the newest versions that pyproject.toml allows and write the lock file
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command 'make lock' --all-extras --group dev --group peers pyproject.toml --output-file $(LOCK)
+		--custom-compile-command 'make lock' --all-extras --group dev --group peers --group instrumentations \
+		pyproject.toml --output-file $(LOCK)
 
 clean: ## remove the virtual environment, caches and build results
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
