@@ -1,0 +1,158 @@
+"""Values of attributes in, text out: numbers in decimal, arrays and maps as JSON, bytes as base64.
+
+An array or a map stays protobuf bytes until somebody reads it; most are content that nobody
+does. What is read is decoded once per distinct value, by hand: protobuf's own decoder refuses a
+whole message for one bad byte, and takes 25 bytes of memory for each byte of a hostile one.
+"""
+
+import base64
+import json
+import math
+import struct
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["DEEPEST", "TOO_DEEP", "UNDECODABLE", "as_text", "raw_as_text"]
+
+EMPTY, TEXT, BOOLEAN, INTEGER, DOUBLE, ARRAY, MAP, BYTES = range(8)
+"""frames.ATTRIBUTES.kind: the number of the field in OTLP's AnyValue."""
+
+DEEPEST: Final = 30
+"""Arrays and maps nested deeper than this are not read; protobuf's own limit lies near it."""
+TOO_DEEP: Final = "<too deep>"
+UNDECODABLE: Final = "<undecodable>"
+
+_Value: TypeAlias = "bool | int | float | str | list[_Value] | dict[str, _Value] | None"
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+class _TooDeepError(Exception):
+    pass
+
+
+def as_text(cells: pl.DataFrame) -> pl.Series:
+    """Return the values of frames.ATTRIBUTES as text, null where there is none."""
+    kinds = set(cells["kind"].unique().drop_nulls())
+    parts = [cells["text"]]
+    if BOOLEAN in kinds:
+        parts.append(cells["boolean"].cast(pl.String))
+    if INTEGER in kinds:
+        parts.append(cells["integer"].cast(pl.String))
+    if DOUBLE in kinds:
+        parts.append(cells["double"].cast(pl.String).str.strip_suffix(".0"))
+    if kinds & {ARRAY, MAP, BYTES}:
+        parts.append(_raw_as_texts(cells["kind"], cells["raw"]))
+    if len(parts) == 1:
+        return parts[0]
+    return pl.select(pl.coalesce(parts)).to_series()
+
+
+def raw_as_text(kind: int, raw: bytes) -> str:
+    """Return an array or a map as JSON, bytes as base64; never raises.
+
+    NaN and infinities become the texts "NaN", "Infinity" and "-Infinity", which JSON lacks.
+    """
+    if kind == BYTES:
+        return base64.b64encode(raw).decode("ascii")
+    read = _read_array if kind == ARRAY else _read_map
+    try:
+        value = read(raw, 1)
+    except _TooDeepError:
+        return TOO_DEEP
+    except (ValueError, IndexError, struct.error):
+        return UNDECODABLE
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _raw_as_texts(kind: pl.Series, raw: pl.Series) -> pl.Series:
+    """Decode each distinct (kind, raw) once; finish reasons repeat a handful of values."""
+    cells = pl.DataFrame({"kind": kind, "raw": raw})
+    distinct = cells.unique().drop_nulls()
+    decoded = [raw_as_text(*row) for row in distinct.iter_rows()]
+    texts = distinct.with_columns(decoded=pl.Series(decoded, dtype=pl.String))
+    return cells.join(texts, on=["kind", "raw"], how="left", maintain_order="left")["decoded"]
+
+
+def _read_array(raw: bytes, depth: int) -> list[_Value]:
+    if depth > DEEPEST:
+        raise _TooDeepError
+    return [_read_value(item, depth) for number, item in _fields(raw) if number == 1]
+
+
+def _read_map(raw: bytes, depth: int) -> dict[str, _Value]:
+    if depth > DEEPEST:
+        raise _TooDeepError
+    entries: dict[str, _Value] = {}
+    for number, entry in _fields(raw):
+        if number == 1:
+            fields = dict(_fields(entry))
+            key = fields.get(1, b"").decode("utf-8", "replace")
+            entries[key] = _read_value(fields.get(2, b""), depth)
+    return entries
+
+
+def _read_value(raw: bytes, depth: int) -> _Value:
+    """Read an AnyValue; of several values in one, which protobuf forbids to write, the last."""
+    value: _Value = None
+    for number, field in _fields(raw):
+        if number in _SCALARS:
+            value = _SCALARS[number](field)
+        elif number == ARRAY:
+            value = _read_array(field, depth + 1)
+        elif number == MAP:
+            value = _read_map(field, depth + 1)
+    return value
+
+
+def _fields(raw: bytes) -> "Iterator[tuple[int, bytes]]":
+    """Yield the number and the bytes of each field; a varint as its eight bytes."""
+    at = 0
+    while at < len(raw):
+        tag, at = _varint(raw, at)
+        number, wire_type = tag >> 3, tag & 7
+        if wire_type == _BYTES:
+            length, at = _varint(raw, at)
+        elif wire_type == _VARINT:
+            value, at = _varint(raw, at)
+            yield number, (value & (2**64 - 1)).to_bytes(8, "little")
+            continue
+        elif wire_type in (_FIXED64, _FIXED32):
+            length = 8 if wire_type == _FIXED64 else 4
+        else:
+            raise ValueError(wire_type)
+        if at + length > len(raw):
+            raise ValueError(length)
+        yield number, raw[at : at + length]
+        at += length
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while shift < 70:
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise ValueError(shift)
+
+
+def _double(field: bytes) -> _Value:
+    (value,) = struct.unpack("<d", field)
+    if math.isfinite(value):
+        return float(value)
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+_SCALARS: "Final[dict[int, Callable[[bytes], _Value]]]" = {
+    TEXT: lambda field: field.decode("utf-8", "replace"),
+    BOOLEAN: any,
+    INTEGER: lambda field: struct.unpack("<q", field)[0],
+    DOUBLE: _double,
+    BYTES: lambda field: base64.b64encode(field).decode("ascii"),
+}
