@@ -1,0 +1,119 @@
+"""Where ClickHouse is in, a client out: a server over HTTP(S), or the engine in this process."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+from farebox_processor.errors import ConfigError, RetryableStoreError
+from farebox_processor.store.refusals import CLIENT_ERRORS, store_error
+
+__all__ = ["ENGINE_CONFIG", "is_embedded", "open_client"]
+
+ENGINE_CONFIG: Final = Path(str(files(__package__) / "embedded_engine.xml"))
+"""The settings of the embedded engine. Always given: without a file it would load whatever
+config.xml the working directory holds."""
+
+_EMBEDDED: Final = "embedded:"
+_INTERFACES: Final = {"clickhouse": "http", "http": "http", "https": "https"}
+_TLS_OPTIONS: Final = frozenset({"ca_cert", "client_cert", "client_cert_key"})
+_CONNECT_SECONDS: Final = 5
+_LOCKED: Final = "Cannot lock file"
+
+
+def is_embedded(dsn: str) -> bool:
+    """Tell whether `dsn` names an engine in this process."""
+    return dsn.startswith(_EMBEDDED)
+
+
+def open_client(dsn: str, *, database: str = "farebox", timeout_seconds: int = 30) -> Client:
+    """Open a client whose statements run in `database`, which need not exist yet.
+
+    `dsn` is clickhouse://user:password@host:8123/database, http://... or https://... (with
+    ?ca_cert=, client_cert=, client_cert_key= where needed), or embedded:PATH. A database in the
+    dsn wins over `database`. The embedded engine admits one process and one path per process and
+    does not survive a fork: open it in the process that uses it. One client runs one statement at
+    a time when embedded; open one per thread.
+
+    Raises ConfigError if the dsn cannot be used, RetryableStoreError if nobody answers.
+    """
+    if is_embedded(dsn):
+        client = _embedded(dsn.removeprefix(_EMBEDDED))
+    else:
+        address = _address(dsn)
+        client = _server(address, timeout_seconds)
+        database = unquote(address.path.strip("/")) or database
+    # Set after the handshake, which would fail in a database that is not there yet.
+    client.database = database
+    return client
+
+
+def _embedded(path: str) -> Client:
+    if not path:
+        raise ConfigError("the store 'embedded:' has no path; write embedded:DIRECTORY")
+    directory = Path(path).expanduser()
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        return clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(directory),
+            chdb_options={"config-file": str(ENGINE_CONFIG)},
+            show_clickhouse_errors="scrub",
+        )
+    except ImportError:
+        raise ConfigError(
+            "the embedded ClickHouse is not installed; run: pip install 'farebox[embedded]'"
+        ) from None
+    except CLIENT_ERRORS as error:
+        if _LOCKED in str(error):
+            raise RetryableStoreError(
+                f"another process has the store {directory} open; stop it, or read through its"
+                " ClickHouse endpoint"
+            ) from error
+        raise store_error(error) from error
+
+
+def _address(dsn: str) -> SplitResult:
+    address = urlsplit(dsn)
+    if address.scheme not in _INTERFACES or not address.hostname:
+        raise ConfigError(
+            f"a store beginning with {address.scheme + ':'!r} cannot be used; write"
+            " clickhouse://user:password@host:8123, https://host:8443 or embedded:DIRECTORY"
+        )
+    unknown = sorted({key for key, _ in parse_qsl(address.query)} - _TLS_OPTIONS)
+    if unknown:
+        raise ConfigError(
+            f"the store has the unknown option {unknown[0]!r}; known: {', '.join(_TLS_OPTIONS)}"
+        )
+    return address
+
+
+def _server(address: SplitResult, timeout_seconds: int) -> Client:
+    try:
+        return clickhouse_connect.get_client(
+            interface=_INTERFACES[address.scheme],
+            host=address.hostname,
+            port=address.port,
+            username=unquote(address.username) if address.username else None,
+            password=unquote(address.password or ""),
+            # One client serves several threads; a session would admit one statement at a time.
+            autogenerate_session_id=False,
+            connect_timeout=_CONNECT_SECONDS,
+            send_receive_timeout=timeout_seconds,
+            show_clickhouse_errors="scrub",
+            **dict(parse_qsl(address.query)),
+        )
+    except CLIENT_ERRORS as error:
+        # Not `from error`: the client's own message and cause hold the whole address.
+        raise RetryableStoreError(
+            f"no ClickHouse answers at {address.hostname}"
+            f" ({_reason(error)}); check that it runs and that the user may sign in"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    code = getattr(error, "code", None)
+    return f"code {code}" if code is not None else type(error).__name__

@@ -1,0 +1,19 @@
+-- The tiers that conversations are sold in. The server writes its plans here when they differ from
+-- the last ones; a load is one block with one `loaded_at`, and only the latest counts. Earlier
+-- loads stay, to tell what a tier once cost.
+CREATE TABLE IF NOT EXISTS plans
+(
+    plan String,
+    tenant String,
+    feature String,
+    position UInt16,
+    tier LowCardinality(String),
+    price_usd Decimal(38, 18),
+    turns_below Nullable(UInt64),
+    tokens_below Nullable(UInt64),
+    -- Constant within an insert, which is what makes a load one whole.
+    loaded_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (loaded_at, tenant, feature, position)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -1,0 +1,158 @@
+-- A conversation is the sum of its traces, computed when asked: there is no running total that a
+-- repeat or a crash could falsify. Money stays decimal; null is "not known", never "none".
+CREATE VIEW IF NOT EXISTS conversations AS
+WITH
+    -- Every tier of the plans in force, the plan made most closely for a conversation first.
+    (
+        SELECT groupArray((tenant, feature, tier, price_usd, turns_below, tokens_below))
+        FROM
+        (
+            SELECT tenant, feature, tier, price_usd, turns_below, tokens_below
+            FROM plans
+            WHERE loaded_at = (SELECT max(loaded_at) FROM plans)
+            ORDER BY tenant != '' DESC, feature != '' DESC, plan, position
+        )
+    ) AS tiers,
+    -- The first tier whose limits hold: strictly below its turns and its tokens.
+    arrayFirstIndex(
+        limits -> limits.1 IN ('', tenant)
+            AND limits.2 IN ('', ifNull(feature, ''))
+            AND ifNull(turns < limits.5, true)
+            AND ifNull(total_tokens < limits.6, true),
+        tiers
+    ) AS tier_index,
+    -- A division needs a divisor even where its result is thrown away.
+    if(ifNull(cost_usd, 0) = 0, 1, cost_usd) AS divisor
+SELECT
+    tenant,
+    conversation_id,
+    started_at,
+    ended_at,
+    ended,
+    outcome,
+    traces,
+    spans,
+    calls,
+    candidates,
+    billed_calls,
+    rejected_calls,
+    failed_calls,
+    unpriced_calls,
+    turns,
+    input_tokens,
+    input_audio_tokens,
+    input_image_tokens,
+    input_video_tokens,
+    cache_read_tokens,
+    cache_read_audio_tokens,
+    cache_read_image_tokens,
+    cache_write_5m_tokens,
+    cache_write_1h_tokens,
+    output_tokens,
+    output_audio_tokens,
+    output_image_tokens,
+    output_video_tokens,
+    reasoning_tokens,
+    total_tokens,
+    -- Nothing priced is not known, even beside traces that made no calls.
+    if(cost_status = 'unpriced', NULL, priced_usd) AS cost_usd,
+    exact_cost_usd,
+    multiIf(
+        isNull(cost_usd), NULL,
+        cost_usd = 0, toDecimal128(cost_status = 'exact', 18),
+        toDecimal128(
+            divideDecimal(toDecimal256(exact_cost_usd, 18), toDecimal256(divisor, 18), 18), 18
+        )
+    ) AS exact_share,
+    cost_low_usd,
+    if(unbounded_traces = 0, bounded_usd, NULL) AS cost_high_usd,
+    -- The order of verdicts.CONVERSATION_STATUS_ORDER; unpriced beside anything priced is partial.
+    -- Without a billed call nothing is open: exactly nothing.
+    multiIf(
+        statuses = ['unpriced'], 'unpriced',
+        hasAny(statuses, ['unpriced', 'partial']), 'partial',
+        has(statuses, 'estimated'), 'estimated',
+        has(statuses, 'upper_bound'), 'upper_bound',
+        has(statuses, 'supplied'), 'supplied',
+        'exact'
+    ) AS cost_status,
+    tool_cost_usd,
+    waste_usd,
+    supplied_cost_usd,
+    blind_to,
+    models,
+    user_id,
+    user_tier,
+    feature,
+    action,
+    conversation_type,
+    service_name,
+    environment,
+    if(tier_index = 0, NULL, tiers[tier_index].3) AS tier,
+    if(tier_index = 0, NULL, tiers[tier_index].4) AS tier_price_usd,
+    tier_price_usd - cost_usd AS margin_usd,
+    if(
+        ifNull(cost_usd, 0) = 0,
+        NULL,
+        toDecimal128(
+            divideDecimal(toDecimal256(tier_price_usd, 18), toDecimal256(divisor, 18), 18), 18
+        )
+    ) AS recovery_ratio
+FROM
+(
+    SELECT
+        t.tenant AS tenant,
+        t.conversation_id AS conversation_id,
+        min(t.started_at) AS started_at,
+        max(t.ended_at) AS ended_at,
+        max(t.conversation_ended) AS ended,
+        count() AS traces,
+        sum(t.spans) AS spans,
+        sum(t.calls) AS calls,
+        sum(t.candidates) AS candidates,
+        sum(t.billed_calls) AS billed_calls,
+        sum(t.rejected_calls) AS rejected_calls,
+        sum(t.failed_calls) AS failed_calls,
+        sum(t.unpriced_calls) AS unpriced_calls,
+        -- An id may span traces; it is one turn.
+        sum(t.turns) + length(groupUniqArrayArray(t.turn_ids)) AS turns,
+        sum(t.input_tokens) AS input_tokens,
+        sum(t.input_audio_tokens) AS input_audio_tokens,
+        sum(t.input_image_tokens) AS input_image_tokens,
+        sum(t.input_video_tokens) AS input_video_tokens,
+        sum(t.cache_read_tokens) AS cache_read_tokens,
+        sum(t.cache_read_audio_tokens) AS cache_read_audio_tokens,
+        sum(t.cache_read_image_tokens) AS cache_read_image_tokens,
+        sum(t.cache_write_5m_tokens) AS cache_write_5m_tokens,
+        sum(t.cache_write_1h_tokens) AS cache_write_1h_tokens,
+        sum(t.output_tokens) AS output_tokens,
+        sum(t.output_audio_tokens) AS output_audio_tokens,
+        sum(t.output_image_tokens) AS output_image_tokens,
+        sum(t.output_video_tokens) AS output_video_tokens,
+        sum(t.reasoning_tokens) AS reasoning_tokens,
+        sum(t.total_tokens) AS total_tokens,
+        sum(t.cost_usd) AS priced_usd,
+        sum(t.exact_cost_usd) AS exact_cost_usd,
+        sum(t.cost_low_usd) AS cost_low_usd,
+        sum(t.cost_high_usd) AS bounded_usd,
+        countIf(isNull(t.cost_high_usd)) AS unbounded_traces,
+        arraySort(groupUniqArrayArray(t.cost_statuses)) AS statuses,
+        sum(t.tool_cost_usd) AS tool_cost_usd,
+        sum(t.waste_usd) AS waste_usd,
+        sum(t.supplied_cost_usd) AS supplied_cost_usd,
+        arraySort(groupUniqArrayArray(t.blind_to)) AS blind_to,
+        arraySort(groupUniqArrayArray(t.models)) AS models,
+        -- The last trace that says anything; of two that end together, the greater id.
+        argMaxIf(t.outcome, (t.ended_at, t.trace_id), isNotNull(t.outcome)) AS outcome,
+        argMaxIf(t.user_id, (t.ended_at, t.trace_id), isNotNull(t.user_id)) AS user_id,
+        argMaxIf(t.user_tier, (t.ended_at, t.trace_id), isNotNull(t.user_tier)) AS user_tier,
+        argMaxIf(t.feature, (t.ended_at, t.trace_id), isNotNull(t.feature)) AS feature,
+        argMaxIf(t.action, (t.ended_at, t.trace_id), isNotNull(t.action)) AS action,
+        argMaxIf(t.conversation_type, (t.ended_at, t.trace_id), isNotNull(t.conversation_type))
+            AS conversation_type,
+        argMaxIf(t.service_name, (t.ended_at, t.trace_id), isNotNull(t.service_name))
+            AS service_name,
+        argMaxIf(t.environment, (t.ended_at, t.trace_id), isNotNull(t.environment)) AS environment
+    FROM traces AS t FINAL
+    GROUP BY t.tenant, t.conversation_id
+);
