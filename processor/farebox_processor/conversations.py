@@ -78,7 +78,9 @@ def _status() -> pl.Expr:
 def _exact_share() -> pl.Expr:
     """Return the exact part of the cost, 0 to 1; null where the cost is not known."""
     share = pl.col("exact_cost_usd").cast(pl.Float64) / pl.col("cost_usd").cast(pl.Float64)
-    all_exact = pl.col("cost_statuses").list.set_difference([CostStatus.EXACT.value]).list.len() == 0
+    all_exact = (
+        pl.col("cost_statuses").list.set_difference([CostStatus.EXACT.value]).list.len() == 0
+    )
     return (
         pl.when(pl.col("cost_usd").is_null())
         .then(None)

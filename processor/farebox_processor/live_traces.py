@@ -41,7 +41,7 @@ class LiveTraces:
 
     def add(self, priced: pl.DataFrame) -> int:
         """Take priced spans; what is there already marks nothing dirty. Return how many are new."""
-        priced = priced.select(PRICED_SPANS)
+        priced = priced.select(*PRICED_SPANS)
         new = priced.join(self._spans, on=_VERSION, how="anti").unique(_VERSION)
         if not new.height:
             return 0
@@ -73,8 +73,10 @@ class LiveTraces:
     def _evict(self) -> None:
         """Keep the most recently seen traces within the bound, in order of their last span."""
         seen = pl.int_range(pl.len())
-        last_seen = self._spans.group_by(_TRACE).agg(last=seen.max(), spans=pl.len()).sort(
-            "last", descending=True
+        last_seen = (
+            self._spans.group_by(_TRACE)
+            .agg(last=seen.max(), spans=pl.len())
+            .sort("last", descending=True)
         )
         keep = last_seen.filter(pl.col("spans").cum_sum() <= self.max_spans)
         self.evicted += last_seen.height - keep.height

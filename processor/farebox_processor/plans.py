@@ -79,9 +79,7 @@ def assign_tiers(conversations: pl.DataFrame, plans: Plans) -> pl.DataFrame:
             pl.col("turns_below").is_null() | (pl.col("turns") < pl.col("turns_below")),
             pl.col("tokens_below").is_null() | (pl.col("total_tokens") < pl.col("tokens_below")),
         )
-        .sort(
-            pl.col("tenant_of_plan") == "", pl.col("feature_of_plan") == "", "position"
-        )
+        .sort(pl.col("tenant_of_plan") == "", pl.col("feature_of_plan") == "", "position")
         .unique(keys, keep="first", maintain_order=True)
         .select(*keys, "plan", "tier", tier_price_usd="price_usd")
     )

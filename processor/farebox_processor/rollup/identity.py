@@ -11,28 +11,34 @@ from farebox_processor.frames import DIMENSIONS
 
 __all__ = ["identify_traces"]
 
-_TRACE = ["tenant", "trace_id"]
 _INHERITED = (*DIMENSIONS, "outcome")
 
 
 def identify_traces(spans: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
-    """Return tenant, trace_id, set, conversation_id, its source, and the trace's dimensions.
+    """Return per trace its set, conversation_id and where that is from, and its dimensions.
 
-    Wants `depth` on the spans and one row per trace in `sets`.
+    Wants `trace` and `depth` on the spans and one row per trace in `sets`.
     """
-    named = spans.group_by(_TRACE).agg(
-        *(_nearest_root(name) for name in (*_INHERITED, "conversation_id")),
-        _nearest_root("resource_conversation_id"),
-        conversation_ids=pl.col("conversation_id").drop_nulls().n_unique().cast(pl.UInt32),
-        started_at_first=pl.col("started_at").min(),
+    named = (
+        spans.with_columns(service_name=pl.col("service_name").replace("", None))
+        .sort("depth", "started_at", "conversation_id", "span_id", nulls_last=True)
+        .group_by("trace")
+        .agg(
+            pl.col(*_INHERITED, "conversation_id", "resource_conversation_id").first(
+                ignore_nulls=True
+            ),
+            conversation_ids=pl.col("conversation_id").drop_nulls().n_unique().cast(pl.UInt32),
+            began_at=pl.col("started_at").min(),
+        )
     )
     own = pl.coalesce("conversation_id", "resource_conversation_id")
     return (
-        sets.join(named, on=_TRACE, how="left")
-        .sort("tenant", "set", "started_at_first", "trace_id")
+        sets.join(named, on="trace", how="left")
+        .sort("set", "began_at", "trace_id")
         .with_columns(
+            # Where the trace names none, that of the trace it shares a call with.
             *(
-                pl.coalesce(name, pl.col(name).drop_nulls().first().over("set")).alias(name)
+                pl.coalesce(name, pl.col(name).first(ignore_nulls=True).over("set")).alias(name)
                 for name in _INHERITED
             ),
             conversation_id_source=pl.when(pl.col("conversation_id").is_not_null())
@@ -42,17 +48,7 @@ def identify_traces(spans: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
             .when(own.is_not_null().any().over("set"))
             .then(pl.lit("shared_call"))
             .otherwise(pl.lit("trace")),
-            conversation_id=pl.coalesce(own, own.drop_nulls().first().over("set"), "trace_id"),
+            conversation_id=pl.coalesce(own, own.first(ignore_nulls=True).over("set"), "trace_id"),
         )
-        .drop("resource_conversation_id", "started_at_first")
+        .drop("resource_conversation_id", "began_at")
     )
-
-
-def _nearest_root(name: str) -> pl.Expr:
-    told = pl.col(name).is_not_null()
-    if name == "service_name":
-        told &= pl.col(name) != ""
-    nearest = pl.col(name).filter(told).sort_by(
-        pl.col("depth").filter(told), pl.col("started_at").filter(told), pl.col(name).filter(told)
-    )
-    return nearest.first()

@@ -21,12 +21,11 @@ _OUTPUT = [name for name in TOKENS if name.startswith("output")]
 _COVER = {"row": pl.Int64, "by": pl.Int64, "covered_as": pl.String}
 
 
-def candidates_of(spans: pl.DataFrame, tree: Tree) -> pl.DataFrame:
-    """Return the spans that may carry money, with their row, depth, subject and totals."""
+def candidates_of(spans: pl.DataFrame) -> pl.DataFrame:
+    """Return the spans that may carry money, with their row, subject and totals."""
     return (
         spans.with_columns(
             row=pl.int_range(pl.len(), dtype=pl.Int64),
-            depth=pl.Series(tree.depth),
             # What the call was for: twins and wrappers have it in common.
             subject=pl.coalesce("priced_model", "model", "tool_name"),
             input_total=_total(_INPUT),

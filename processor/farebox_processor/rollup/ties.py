@@ -27,20 +27,14 @@ def group_twins(candidates: pl.DataFrame) -> pl.Series:
 
 
 def group_traces(traces: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
-    """Return `traces` (tenant, trace_id) with `set`: traces that share a call share the number.
+    """Return `traces` (numbered by `trace` from 0) with `set`: traces that share a call share it.
 
-    Wants `twins` on the candidates.
+    Wants `trace` and `twins` on the candidates.
     """
-    traces = traces.with_row_index("index")
-    members = candidates.select("tenant", "trace_id", "twins").join(
-        traces, on=["tenant", "trace_id"], how="left"
-    )
-    pairs = members.select(
-        left=pl.col("index"), right=pl.col("index").first().over("twins")
-    ).unique()
-    return traces.drop("index").with_columns(
-        set=pl.Series(connect(traces.height, pairs), dtype=pl.UInt32)
-    )
+    pairs = candidates.select(
+        left=pl.col("trace"), right=pl.col("trace").first().over("twins")
+    ).filter(pl.col("left") != pl.col("right"))
+    return traces.with_columns(set=pl.Series(connect(traces.height, pairs), dtype=pl.UInt32))
 
 
 def connect(count: int, pairs: pl.DataFrame) -> Index:
@@ -65,9 +59,7 @@ def connect(count: int, pairs: pl.DataFrame) -> Index:
 def _same_response(candidates: pl.DataFrame) -> pl.DataFrame:
     return (
         candidates.filter(pl.col("response_id").is_not_null())
-        .select(
-            left=pl.col("index"), right=pl.col("index").first().over("tenant", "response_id")
-        )
+        .select(left=pl.col("index"), right=pl.col("index").first().over("tenant", "response_id"))
         .filter(pl.col("left") != pl.col("right"))
         .cast(pl.Int64)
     )
@@ -81,9 +73,9 @@ def _nested_equals(candidates: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(pl.col("input_total", "output_total").fill_null(-1))
     crowd = told.filter(pl.col("scope_name").n_unique().over(_EQUAL_CALL) > 1).sort("started_at")
     found = [_open_around(crowd, scope) for scope in crowd["scope_name"].unique().sort()]
-    return pl.concat(
-        [pl.DataFrame(schema={"left": pl.Int64, "right": pl.Int64}), *found]
-    ).unique(maintain_order=True)
+    return pl.concat([pl.DataFrame(schema={"left": pl.Int64, "right": pl.Int64}), *found]).unique(
+        maintain_order=True
+    )
 
 
 def _open_around(crowd: pl.DataFrame, scope: str) -> pl.DataFrame:

@@ -7,59 +7,71 @@ from farebox_processor.verdicts import CostStatus
 
 __all__ = ["call_rows", "trace_rows"]
 
-_TRACE = ["tenant", "trace_id"]
+_INHERITED = [*DIMENSIONS, "outcome"]
+_FROM_TRACE = ["conversation_id", "spans_in_set", "version_revision", *_INHERITED]
 _TOOL_KINDS = ["tool", "retrieval", "rerank", "gpu"]
 
 
 def call_rows(calls: pl.DataFrame, traces: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of `calls` (frames.CALLS), with their trace's conversation and dimensions."""
-    billed_spans = calls.select(
-        instead="row", billed_instead_trace_id="trace_id", billed_instead="span_id"
-    )
-    of_trace = traces.select(
-        *_TRACE,
-        "conversation_id",
-        "version_revision",
-        "spans_in_set",
-        *(pl.col(name).alias(f"trace_{name}") for name in (*DIMENSIONS, "outcome")),
+    """Return the rows of `calls` (frames.CALLS and `trace`), with what they have from their trace.
+
+    Wants the traces numbered by `trace`.
+    """
+    of_trace = traces.sort("trace").select(pl.col(_FROM_TRACE).gather(calls["trace"]))
+    billed_span = (
+        calls.select("row", "instead")
+        .join(
+            calls.select(
+                instead="row", billed_instead_trace_id="trace_id", billed_instead="span_id"
+            ),
+            on="instead",
+            how="left",
+            maintain_order="left",
+        )
+        .drop("row", "instead")
     )
     billed = pl.col("rejected_as").is_null() & ~pl.col("is_failed")
-    return (
-        calls.drop("conversation_id")
-        .join(billed_spans, on="instead", how="left", maintain_order="left")
-        .join(of_trace, on=_TRACE, how="left", maintain_order="left")
-        .with_columns(
-            *(
-                pl.coalesce(name, f"trace_{name}").alias(name)
-                for name in (*DIMENSIONS, "outcome")
-            ),
-            rating_revision=pl.col("version_revision"),
-            billed=billed,
-            is_waste=billed & pl.col("is_error").fill_null(False),
-        )
-        .select(pl.col(name).cast(dtype) for name, dtype in CALLS.items())
-    )
+    return calls.with_columns(
+        *billed_span,
+        of_trace["conversation_id"],
+        of_trace["spans_in_set"],
+        of_trace["version_revision"].alias("rating_revision"),
+        *(pl.coalesce(pl.col(name), of_trace[name]).alias(name) for name in _INHERITED),
+        billed=billed,
+        is_waste=billed & pl.col("is_error").fill_null(False),
+    ).select("trace", *(pl.col(name).cast(dtype) for name, dtype in CALLS.items()))
 
 
 def trace_rows(spans: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of `traces` (frames.TRACES) from the spans, identities and call rows."""
-    of_spans = spans.group_by(_TRACE).agg(
+    of_spans = spans.group_by("trace").agg(
         pl.col("started_at").min(),
         pl.col("ended_at").max(),
         pl.col("conversation_ended").fill_null(False).any(),
         spans=pl.len().cast(pl.UInt64),
-        turn_ids=pl.col("turn_id").drop_nulls().unique().sort(),
     )
-    summed = calls.group_by(_TRACE).agg(*_counts(), *_sums(), *_lists())
+    summed = calls.group_by("trace").agg(*_counts(), *_sums())
+    billed = calls.filter("billed")
+    is_model = ~pl.col("call_kind").is_in(["tool", "retrieval"])
     return (
-        traces.join(of_spans, on=_TRACE, how="left")
-        .join(summed, on=_TRACE, how="left")
+        traces.join(of_spans, on="trace", how="left")
+        .join(summed, on="trace", how="left")
+        .join(_different(spans, turn_ids="turn_id"), on="trace", how="left")
+        .join(_different(billed, cost_statuses="cost_status"), on="trace", how="left")
+        .join(_different(billed.filter(is_model), models="model"), on="trace", how="left")
+        .join(
+            _different(billed.select("trace", "blind_to").explode("blind_to"), blind_to="blind_to"),
+            on="trace",
+            how="left",
+        )
         .with_columns(
-            pl.col(name).fill_null(0) for name in TRACES if TRACES[name] in (pl.UInt64(), pl.Int64())
+            pl.col(name).fill_null(0)
+            for name, dtype in TRACES.items()
+            if dtype.is_integer() and name in summed.columns
         )
         .with_columns(_turns(), *_money(), rating_revision=pl.col("version_revision"))
         .select(pl.col(name).cast(dtype) for name, dtype in TRACES.items())
-        .sort(_TRACE)
+        .sort("tenant", "trace_id")
     )
 
 
@@ -99,21 +111,28 @@ def _sums() -> list[pl.Expr]:
     ]
 
 
-def _lists() -> list[pl.Expr]:
-    billed = pl.col("billed")
-    model = pl.coalesce("model", "tool_name")
-    is_model = billed & ~pl.col("call_kind").is_in(["tool", "retrieval"])
-    return [
-        pl.col("cost_status").filter(billed).drop_nulls().unique().sort().alias("cost_statuses"),
-        pl.col("blind_to").filter(billed).explode().drop_nulls().unique().sort().alias("blind_to"),
-        model.filter(is_model).drop_nulls().unique().sort().alias("models"),
-    ]
+def _different(frame: pl.DataFrame, **named: str) -> pl.DataFrame:
+    """List the different values of a column per trace, sorted, under the name given."""
+    [(name, column)] = named.items()
+    return (
+        frame.select("trace", pl.col(column).alias(name))
+        .drop_nulls()
+        .unique()
+        .sort("trace", name)
+        .group_by("trace", maintain_order=True)
+        .agg(name)
+    )
 
 
 def _turns() -> pl.Expr:
     """Count the turns without an id: where ids are given they alone count."""
     at_least = pl.max_horizontal("turns", (pl.col("billed_calls") > 0).cast(pl.UInt64))
-    return pl.when(pl.col("turn_ids").list.len() == 0).then(at_least).otherwise(0).alias("turns")
+    return (
+        pl.when(pl.col("turn_ids").list.len().fill_null(0) == 0)
+        .then(at_least)
+        .otherwise(0)
+        .alias("turns")
+    )
 
 
 def _money() -> list[pl.Expr]:
@@ -130,7 +149,10 @@ def _money() -> list[pl.Expr]:
             pl.col(name).fill_null(zero)
             for name in ("exact_cost_usd", "cost_low_usd", "tool_cost_usd", "waste_usd")
         ),
-        *(pl.col(name).fill_null([]) for name in ("cost_statuses", "blind_to", "models")),
+        *(
+            pl.col(name).fill_null([])
+            for name in ("cost_statuses", "blind_to", "models", "turn_ids")
+        ),
         # All that went in, cached or not, and all that came out.
         pl.sum_horizontal(name for name in TOKENS if name != "reasoning_tokens").alias(
             "total_tokens"

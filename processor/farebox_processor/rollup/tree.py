@@ -48,6 +48,14 @@ class Tree:
         inside = (last >= 0) & (self.leave <= self.leave[candidate])
         return np.where(inside, candidate, -1)
 
+    def topmost(self, marked: npt.NDArray[np.bool_]) -> Index:
+        """Return for each row where an unbroken line of marked parents above it ends, or itself."""
+        parent = np.maximum(self.parent, 0)
+        hop = np.where((self.parent >= 0) & marked[parent], parent, np.arange(len(parent)))
+        for _ in range(_rounds(len(parent))):
+            hop = hop[hop]
+        return hop
+
     def first_below(
         self, rows: Index, others: Index, *, groups: tuple[Index, Index] | None = None
     ) -> Index:

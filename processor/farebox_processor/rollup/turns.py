@@ -12,36 +12,50 @@ from farebox_processor.rollup.tree import Tree
 
 __all__ = ["number_turns"]
 
-_TRACE = ["tenant", "trace_id"]
-
 
 def number_turns(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.DataFrame:
     """Return `calls` with `turn`: its number within the trace, null for calls outside of any."""
     marked = (spans["call_kind"] == "agent").fill_null(False).to_numpy()
     agent = tree.outermost(marked)[calls["row"].to_numpy().astype(np.int64)]
-    answered = calls.with_columns(agent=pl.Series(agent, dtype=pl.Int64)).filter(
-        pl.col("rejected_as").is_null() & ~pl.col("is_failed")
+    answered = calls.select(
+        "row",
+        "trace",
+        "call_kind",
+        "started_at",
+        "span_id",
+        ends_in_tool_call=pl.col("ends_in_tool_call").fill_null(False),
+        part=pl.Series(agent, dtype=pl.Int64),
+        counts=pl.col("rejected_as").is_null() & ~pl.col("is_failed"),
+    ).filter("counts")
+    parts = pl.concat(
+        [
+            answered.filter(pl.col("part") >= 0),
+            _chains(answered.filter((pl.col("part") < 0) & (pl.col("call_kind") == "inference"))),
+        ]
     )
-    by_agent = answered.filter(pl.col("agent") >= 0).with_columns(
-        part=pl.format("agent {}", "agent")
-    )
-    chained = (
-        answered.filter((pl.col("agent") < 0) & (pl.col("call_kind") == "inference"))
-        .sort("started_at", "span_id")
-        .with_columns(
-            part=pl.format(
-                "chain {}",
-                (~pl.col("ends_in_tool_call").fill_null(False).shift(1, fill_value=False))
-                .cum_sum()
-                .over(_TRACE),
-            )
-        )
-    )
-    numbered = (
-        pl.concat([by_agent, chained])
-        .with_columns(first=pl.col("started_at").min().over(*_TRACE, "part"))
-        .select(
-            "row", turn=pl.struct("first", "part").rank("dense").over(_TRACE).cast(pl.UInt32)
-        )
-    )
+    turns = _in_order_of_start(parts)
+    numbered = parts.join(turns, on=["trace", "part"]).select("row", "turn")
     return calls.join(numbered, on="row", how="left", maintain_order="left")
+
+
+def _chains(calls: pl.DataFrame) -> pl.DataFrame:
+    """Number the chains of calls -1, -2, ...: agents are parts by their row."""
+    begins = (pl.col("trace") != pl.col("trace").shift()) | ~pl.col("ends_in_tool_call").shift()
+    return calls.sort("trace", "started_at", "span_id").with_columns(
+        part=-begins.fill_null(True).cum_sum().cast(pl.Int64)
+    )
+
+
+def _in_order_of_start(parts: pl.DataFrame) -> pl.DataFrame:
+    place = pl.int_range(pl.len())
+    is_first = (pl.col("trace") != pl.col("trace").shift()).fill_null(True)
+    return (
+        parts.group_by("trace", "part")
+        .agg(pl.col("started_at").min())
+        .sort("trace", "started_at", "part")
+        .select(
+            "trace",
+            "part",
+            turn=(place - pl.when(is_first).then(place).forward_fill() + 1).cast(pl.UInt32),
+        )
+    )

@@ -34,8 +34,8 @@ def complete_winners(candidates: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     changed = changed.filter(pl.col("unchanged").is_null()).select(candidates.columns)
     if changed.is_empty():
         return candidates
-    priced = price_spans(changed.select(PRICED_SPANS), book).select(PRICED_SPANS)
-    again = changed.with_columns(priced)
+    priced = price_spans(changed.select(*PRICED_SPANS), book).select(*PRICED_SPANS)
+    again = changed.with_columns(*priced)
     rest = candidates.join(again.select("row"), on="row", how="anti", maintain_order="left")
     return pl.concat([rest, again]).sort("row")
 
@@ -58,10 +58,12 @@ def _completed(twins: pl.DataFrame) -> pl.DataFrame:
             ),
             units=pl.when(counted)
             .then("units")
-            .otherwise(
-                pl.coalesce(pl.col("units").filter(counted).first().over("twins"), "units")
-            ),
-            unseen=pl.col("uncertainty").list.contains(_UNSEEN).fill_null(False).any().over("twins"),
+            .otherwise(pl.coalesce(pl.col("units").filter(counted).first().over("twins"), "units")),
+            unseen=pl.col("uncertainty")
+            .list.contains(_UNSEEN)
+            .fill_null(False)
+            .any()
+            .over("twins"),
         )
         .filter(is_winner)
         .with_columns(

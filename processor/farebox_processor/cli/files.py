@@ -1,0 +1,65 @@
+"""OTLP files in, export requests out."""
+
+import gzip
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from farebox_processor.errors import BadRequestError
+from farebox_processor.otlp_json import to_protobuf
+
+__all__ = ["read_requests"]
+
+_KINDS = (".pb", ".json", ".jsonl")
+
+
+def read_requests(paths: Sequence[Path]) -> Iterator[bytes]:
+    """Read export requests from .pb, .json and .jsonl files, .gz of these, and folders of them.
+
+    Raises BadRequestError that names the file, and the line of a .jsonl.
+    """
+    for path in paths:
+        for file in _files_of(path):
+            yield from _read_file(file)
+
+
+def _files_of(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.rglob("*") if _kind(file) in _KINDS)
+    if not files:
+        raise BadRequestError(f"{path}: no OTLP file in this folder; looked for {_wanted()}")
+    return files
+
+
+def _read_file(path: Path) -> Iterator[bytes]:
+    kind = _kind(path)
+    if kind not in _KINDS:
+        raise BadRequestError(f"{path}: cannot tell what this is by its name; use {_wanted()}")
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, gzip.BadGzipFile) as error:
+        raise BadRequestError(f"{path}: cannot be read: {error}") from error
+    if kind == ".pb":
+        yield content
+    elif kind == ".json":
+        yield _from_json(content, str(path))
+    else:
+        for number, line in enumerate(content.splitlines(), start=1):
+            if line.strip():
+                yield _from_json(line, f"{path}, line {number}")
+
+
+def _from_json(text: bytes, where: str) -> bytes:
+    try:
+        return to_protobuf(text)
+    except BadRequestError as error:
+        raise BadRequestError(f"{where}: {error}") from error
+
+
+def _kind(path: Path) -> str:
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def _wanted() -> str:
+    return ", ".join(_KINDS) + " or .gz of these"

@@ -1,0 +1,1 @@
+"""What several tests need: factories of frames and readers of the recordings."""
