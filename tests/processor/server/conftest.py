@@ -1,0 +1,192 @@
+"""A server on free ports with a flush in memory, run on a loop of its own beside the test."""
+
+import asyncio
+import gzip
+import http.client
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import grpc
+import pytest
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from farebox_processor.config import Config, FlushConfig, ServerConfig
+from farebox_processor.errors import BadRequestError
+from farebox_processor.server.flush import Verdict
+from farebox_processor.server.metrics import Metrics
+from farebox_processor.server.running import Ports, Server, Work
+
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+@dataclass
+class MemoryFlush:
+    """Keeps the names of spans; a test may take the place of its verdicts."""
+
+    names: list[str] = field(default_factory=list)
+    flushes: list[int] = field(default_factory=list)
+    tenants: list[str] = field(default_factory=list)
+    buried: list[tuple[bytes, str, str]] = field(default_factory=list)
+    behave: Callable[[bytes], Verdict | None] = lambda body: None
+
+    def __call__(self, bodies: Sequence[bytes], tenants: Sequence[str]) -> Sequence[Verdict]:
+        self.flushes.append(len(bodies))
+        self.tenants.extend(tenants)
+        return [self.behave(body) or self._store(body) for body in bodies]
+
+    def bury(self, body: bytes, tenant: str, detail: str) -> Verdict:
+        self.buried.append((body, tenant, detail))
+        return Verdict(rejected=1, message="kept in dead_letter")
+
+    def _store(self, body: bytes) -> Verdict:
+        try:
+            request = ExportTraceServiceRequest.FromString(body)
+        except DecodeError:
+            return Verdict(refusal=BadRequestError("not a trace export request"))
+        names = [
+            span.name
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+        self.names.extend(names)
+        return Verdict(accepted=len(names))
+
+
+@dataclass
+class Reply:
+    """What a sender was told, in the words of its transport."""
+
+    status: object
+    body: bytes = b""
+    message: str = ""
+    headers: Mapping[str, str | bytes] = field(default_factory=dict)
+
+
+class Serving:
+    """A server that runs while the test talks to it."""
+
+    def __init__(self, config: Config, work: Work) -> None:
+        self.metrics = Metrics()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._server = self._run(self._created(config, work, self.metrics))
+        self._run(self._server.start())
+
+    @property
+    def ports(self) -> Ports:
+        return self._server.ports
+
+    def stop(self) -> int:
+        return self._run(self._server.stop())
+
+    def close(self) -> None:
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def send_grpc(
+        self,
+        body: bytes,
+        *,
+        method: str = EXPORT,
+        token: str = "",
+        timeout: float = 10,
+        compression: grpc.Compression = grpc.Compression.NoCompression,
+    ) -> Reply:
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        with grpc.insecure_channel(f"127.0.0.1:{self.ports.grpc}") as channel:
+            call = channel.unary_unary(method)
+            try:
+                answer = call(body, metadata=metadata, timeout=timeout, compression=compression)
+            except grpc.RpcError as error:
+                trailers = {key: value for key, value in error.trailing_metadata() or ()}
+                return Reply(error.code(), b"", error.details(), trailers)
+        return Reply(grpc.StatusCode.OK, answer)
+
+    def send_http(self, body: bytes, *, port: int | None = None, **headers: str) -> Reply:
+        named = {"content-type": "application/x-protobuf"}
+        named |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.request("POST", "/v1/traces", body, named, port=port)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
+    ) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.ports.http, timeout=10)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            named = {name.lower(): value for name, value in answer.getheaders()}
+            return Reply(answer.status, answer.read(), "", named)
+        finally:
+            connection.close()
+
+    def admin(self, path: str) -> Reply:
+        return self.request("GET", path, port=self.ports.admin)
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"farebox_{name}", labels) or 0.0
+
+    def _run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    @staticmethod
+    async def _created(config: Config, work: Work, metrics: Metrics) -> Server:
+        return Server(config, work, metrics)
+
+
+@pytest.fixture
+def flush() -> MemoryFlush:
+    return MemoryFlush()
+
+
+@pytest.fixture
+def start(flush: MemoryFlush) -> Iterator[Callable[..., Serving]]:
+    """Return a function that starts a server with changes to the default settings."""
+    running: list[Serving] = []
+
+    def start_server(
+        *, check_store: Callable[[], None] = lambda: None, tokens=(), gather=None, **server: object
+    ) -> Serving:
+        ports = {"grpc_port": 0, "http_port": 0, "admin_port": 0}
+        config = Config(
+            server=replace(ServerConfig(**ports), **server),
+            flush=FlushConfig(**({"interval_ms": 0} | (gather or {}))),
+            tokens=tuple(tokens),
+        )
+        serving = Serving(config, Work(flush, flush.bury, check_store))
+        running.append(serving)
+        return serving
+
+    yield start_server
+    for serving in running:
+        serving.close()
+
+
+@pytest.fixture
+def span_request() -> Callable[..., bytes]:
+    """Return a function that builds the bytes of a request with spans of these names."""
+
+    def build(*names: str) -> bytes:
+        request = ExportTraceServiceRequest()
+        scope = request.resource_spans.add().scope_spans.add()
+        for number, name in enumerate(names, start=1):
+            scope.spans.add(name=name, trace_id=bytes([number]) * 16, span_id=bytes([number]) * 8)
+        return request.SerializeToString()
+
+    return build
+
+
+@pytest.fixture
+def gzipped() -> Callable[[bytes], bytes]:
+    return lambda body: gzip.compress(body, 6)
