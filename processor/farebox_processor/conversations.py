@@ -67,12 +67,15 @@ def _sum_of_known(name: str) -> pl.Expr:
 def _status() -> pl.Expr:
     """Grade a sum by its worst part; unpriced beside priced makes it partial, not unpriced."""
     has = pl.col("cost_statuses").list.contains
-    worst = pl.when(has(CostStatus.UNPRICED) & pl.col("cost_usd").is_not_null()).then(
-        pl.lit(CostStatus.PARTIAL.value)
+    partly = has(CostStatus.UNPRICED) & pl.col("cost_usd").is_not_null()
+    return pl.coalesce(
+        pl.when(partly).then(pl.lit(CostStatus.PARTIAL.value)),
+        *(
+            pl.when(has(status.value)).then(pl.lit(status.value))
+            for status in CONVERSATION_STATUS_ORDER
+        ),
+        pl.lit(CostStatus.EXACT.value),
     )
-    for status in CONVERSATION_STATUS_ORDER:
-        worst = worst.when(has(status)).then(pl.lit(status.value))
-    return worst.otherwise(pl.lit(CostStatus.EXACT.value))
 
 
 def _exact_share() -> pl.Expr:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from farebox_processor.frames import TOKENS
+from farebox_processor.frames import TOKENS, Schema
 from farebox_processor.rollup.tree import Tree
 from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER
 
@@ -18,7 +18,7 @@ __all__ = ["candidates_of", "choose_winners", "reject_covered"]
 _INPUT = [name for name in TOKENS if name.startswith(("input", "cache"))]
 _OUTPUT = [name for name in TOKENS if name.startswith("output")]
 
-_COVER = {"row": pl.Int64, "by": pl.Int64, "covered_as": pl.String}
+_COVER: Schema = {"row": pl.Int64(), "by": pl.Int64(), "covered_as": pl.String()}
 
 
 def candidates_of(spans: pl.DataFrame) -> pl.DataFrame:
@@ -50,7 +50,7 @@ def choose_winners(candidates: pl.DataFrame) -> pl.DataFrame:
     told = pl.sum_horizontal(pl.col(name).is_not_null() for name in TOKENS) + pl.col(
         "units"
     ).list.len().fill_null(0)
-    best = (pl.col("has_usage"), trust, told, pl.col("depth"))
+    best = (pl.col("has_usage"), trust, told, pl.col("depth"), pl.col("started_at"))
     order = (*best, pl.col("trace_id"), pl.col("span_id"))
     descending = [True] * len(best) + [False, False]
     return candidates.with_columns(
@@ -152,7 +152,7 @@ def _cover(outer: pl.DataFrame, below: npt.NDArray[np.int64], covered_as: str) -
     return (
         outer.select("row", by=pl.Series(below, dtype=pl.Int64), covered_as=pl.lit(covered_as))
         .filter(pl.col("by") >= 0)
-        .cast(dict(_COVER))
+        .cast(_COVER)
     )
 
 
@@ -183,7 +183,7 @@ def _finally_billed(decided: pl.DataFrame) -> pl.Series:
     billed = pl.col("rejected_as").is_null()
     hop = step.select(pl.when(billed).then("index").otherwise("following"))
     end = hop.to_series().fill_null(0).to_numpy().astype(np.int64)
-    for _ in range(int(len(end)).bit_length() + 1):
+    for _ in range(len(end).bit_length() + 1):
         end = end[end]
     rows = _rows(decided)[end] if len(end) else end
     return pl.select(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-__all__ = ["group_twins", "group_traces"]
+__all__ = ["group_traces", "group_twins"]
 
 Index = npt.NDArray[np.int64]
 
@@ -38,7 +38,7 @@ def group_traces(traces: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame
 
 
 def connect(count: int, pairs: pl.DataFrame) -> Index:
-    """Return for each of `count` nodes the smallest node it is connected with by left-right pairs."""
+    """Return for each of `count` nodes the smallest one it is connected with by `pairs`."""
     label = np.arange(count, dtype=np.int64)
     left = pairs["left"].to_numpy().astype(np.int64)
     right = pairs["right"].to_numpy().astype(np.int64)

@@ -1,0 +1,541 @@
+"""What a set of spans comes to: which calls are billed, and what the trace says."""
+
+import random
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from support.rows import priced_spans
+
+from farebox_processor.price_book import PriceBook, load_price_book
+from farebox_processor.rollup import RolledUp, roll_up
+
+NATIVE = "com.anthropic.sdk.python"
+FRAMEWORK = "opentelemetry.instrumentation.langchain"
+
+
+@pytest.fixture(scope="module")
+def book() -> PriceBook:
+    return load_price_book()
+
+
+def rejections(rolled_up: RolledUp) -> dict[str, tuple[str | None, str | None]]:
+    """Return for each candidate why it was rejected and what was billed instead."""
+    rows = rolled_up.calls.select("span_id", "rejected_as", "billed_instead").iter_rows()
+    return {span_id: (reason, instead) for span_id, reason, instead in rows}
+
+
+def trace(rolled_up: RolledUp, *columns: str, trace_id: str = "trace") -> dict[str, Any]:
+    return rolled_up.traces.filter(trace_id=trace_id).select(columns).to_dicts()[0]
+
+
+def agent(span_id: str, **columns: Any) -> dict[str, Any]:
+    return {"span_id": span_id, "call_kind": "agent", **columns}
+
+
+def aggregate(span_id: str, **columns: Any) -> dict[str, Any]:
+    """Build an agent span that repeats the usage of what it called."""
+    usage = {"candidate": True, "has_usage": True, "input_tokens": 1000, "output_tokens": 100}
+    return agent(span_id, cost_status="estimated", model=None, **usage | columns)
+
+
+def failed(span_id: str, **columns: Any) -> dict[str, Any]:
+    silent = {"has_usage": False, "input_tokens": None, "output_tokens": None}
+    return {"span_id": span_id, "cost": "0", "is_error": True, **silent, **columns}
+
+
+class TestDuplicates:
+    def test_spans_with_one_response_id_are_one_call_and_the_deepest_is_billed(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "outer", "cost": "0.01", "response_id": "r1"},
+            {"span_id": "inner", "parent": "outer", "cost": "0.01", "response_id": "r1"},
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "outer": ("duplicate", "inner"),
+            "inner": (None, None),
+        }
+
+    def test_the_span_with_the_better_verdict_is_billed_although_it_is_not_the_deepest(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "outer", "cost": "0.01", "response_id": "r1"},
+            {
+                "span_id": "inner",
+                "parent": "outer",
+                "cost": "0.02",
+                "response_id": "r1",
+                "cost_status": "upper_bound",
+            },
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "outer": (None, None),
+            "inner": ("duplicate", "outer"),
+        }
+
+    def test_one_response_id_in_two_traces_is_one_call_of_one_conversation(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "a", "cost": "0.01", "response_id": "r1", "conversation_id": "chat-1"},
+            {
+                "span_id": "b",
+                "trace_id": "native",
+                "scope_name": NATIVE,
+                "cost": "0.01",
+                "response_id": "r1",
+                "cache_read_tokens": 0,
+            },
+        )
+
+        rolled_up = roll_up(spans, book)
+
+        assert rejections(rolled_up) == {"a": ("duplicate", "b"), "b": (None, None)}
+        told = ("conversation_id", "conversation_id_source", "cost_usd", "spans_in_set")
+        assert trace(rolled_up, *told) == {
+            "conversation_id": "chat-1",
+            "conversation_id_source": "span",
+            "cost_usd": Decimal(0),
+            "spans_in_set": 2,
+        }
+        assert trace(rolled_up, *told, trace_id="native") == {
+            "conversation_id": "chat-1",
+            "conversation_id_source": "shared_call",
+            "cost_usd": Decimal("0.01"),
+            "spans_in_set": 2,
+        }
+
+    def test_equal_calls_of_two_scopes_nested_in_time_are_one_without_response_ids(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "a", "start": 0, "end": 4, "cost": "0.01", "scope_name": FRAMEWORK},
+            {"span_id": "b", "trace_id": "other", "start": 1, "end": 3, "cost": "0.01"},
+        )
+
+        assert rejections(roll_up(spans, book)) == {"a": ("duplicate", "b"), "b": (None, None)}
+
+    def test_equal_calls_that_only_overlap_are_two_calls(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            {"span_id": "a", "start": 0, "end": 2, "cost": "0.01", "scope_name": FRAMEWORK},
+            {"span_id": "b", "start": 1, "end": 3, "cost": "0.01"},
+        )
+
+        assert trace(roll_up(spans, book), "cost_usd") == {"cost_usd": Decimal("0.02")}
+
+    def test_equal_calls_of_one_scope_are_two_calls(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            {"span_id": "a", "start": 0, "end": 4, "cost": "0.01"},
+            {"span_id": "b", "start": 1, "end": 3, "cost": "0.01"},
+        )
+
+        assert trace(roll_up(spans, book), "cost_usd") == {"cost_usd": Decimal("0.02")}
+
+    def test_a_span_around_two_equal_calls_is_not_both_of_them(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            {"span_id": "around", "start": 0, "end": 9, "cost": "0.01", "scope_name": FRAMEWORK},
+            {"span_id": "a", "trace_id": "t", "start": 1, "end": 2, "cost": "0.01"},
+            {"span_id": "b", "trace_id": "t", "start": 3, "end": 4, "cost": "0.01"},
+        )
+
+        assert roll_up(spans, book).traces["cost_usd"].sum() == Decimal("0.02")
+
+    def test_two_tenants_may_have_the_same_response_id(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            {"span_id": "a", "tenant": "acme", "cost": "0.01", "response_id": "r1"},
+            {"span_id": "a", "tenant": "umbrella", "cost": "0.01", "response_id": "r1"},
+        )
+
+        assert roll_up(spans, book).traces["cost_usd"].to_list() == [Decimal("0.01")] * 2
+
+
+class TestWrappersAndAggregates:
+    def test_a_call_around_another_one_for_the_same_model_is_a_wrapper(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "gateway", "end": 9, "cost": "0.05", "response_id": "invented"},
+            {"span_id": "mid", "parent": "gateway", "start": 1, "end": 8, "call_kind": "agent"},
+            {"span_id": "sdk", "parent": "mid", "start": 2, "end": 3, "cost": "0.04"},
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "gateway": ("wrapper", "sdk"),
+            "sdk": (None, None),
+        }
+
+    def test_nested_wrappers_all_name_the_span_that_is_billed(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            {"span_id": "a", "cost": "0.03"},
+            {"span_id": "b", "parent": "a", "cost": "0.02", "input_tokens": 3},
+            {"span_id": "c", "parent": "b", "cost": "0.01", "input_tokens": 4},
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "a": ("wrapper", "c"),
+            "b": ("wrapper", "c"),
+            "c": (None, None),
+        }
+
+    def test_a_call_for_another_model_below_a_call_is_billed_beside_it(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "a", "cost": "0.03"},
+            {
+                "span_id": "b",
+                "parent": "a",
+                "cost": "0.01",
+                "model": "gpt-4o-mini",
+                "priced_model": "openai/gpt-4o-mini",
+            },
+        )
+
+        assert trace(roll_up(spans, book), "cost_usd") == {"cost_usd": Decimal("0.04")}
+
+    def test_a_silent_call_inside_one_that_tells_its_usage_is_a_duplicate(
+        self, book: PriceBook
+    ) -> None:
+        silent = {"has_usage": False, "cost_usd": None, "cost_status": "unpriced"}
+        spans = priced_spans(
+            {"span_id": "framework", "cost": "0.03"},
+            {"span_id": "sdk", "parent": "framework", "cost": "0", **silent},
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "framework": (None, None),
+            "sdk": ("duplicate", "framework"),
+        }
+
+    def test_an_agent_that_repeats_its_calls_is_an_aggregate(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            aggregate("workflow", cost="0.09"),
+            aggregate("agent", parent="workflow", cost="0.09"),
+            {"span_id": "call", "parent": "agent", "cost": "0.08"},
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "workflow": ("aggregate", "call"),
+            "agent": ("aggregate", "call"),
+            "call": (None, None),
+        }
+
+    def test_of_aggregates_without_calls_the_innermost_are_billed(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            aggregate("workflow", cost="0.09"),
+            aggregate("agent", parent="workflow", cost="0.08"),
+        )
+
+        rolled_up = roll_up(spans, book)
+
+        assert rejections(rolled_up) == {"workflow": ("aggregate", "agent"), "agent": (None, None)}
+        assert trace(rolled_up, "cost_usd", "cost_statuses") == {
+            "cost_usd": Decimal("0.08"),
+            "cost_statuses": ["estimated"],
+        }
+
+
+class TestAttempts:
+    def test_failures_and_the_success_after_them_are_attempts_of_one_request(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "root"},
+            failed("first", parent="root", start=0),
+            failed("second", parent="root", start=2),
+            {"span_id": "third", "parent": "root", "start": 4, "cost": "0.01"},
+            {"span_id": "next", "parent": "root", "start": 6, "cost": "0.01"},
+        )
+
+        calls = roll_up(spans, book).calls.sort("started_at")
+
+        assert calls.select("span_id", "attempt", "retry_of", "fallback_from", "billed").rows() == [
+            ("first", 1, None, None, False),
+            ("second", 2, "first", None, False),
+            ("third", 3, "second", None, True),
+            ("next", 1, None, None, True),
+        ]
+
+    def test_an_attempt_with_another_model_is_a_fallback(self, book: PriceBook) -> None:
+        mini = {"model": "gpt-4o-mini", "priced_model": "openai/gpt-4o-mini"}
+        spans = priced_spans(
+            failed("first", start=0), {"span_id": "second", "start": 2, "cost": "0.01", **mini}
+        )
+
+        calls = roll_up(spans, book).calls.sort("started_at")
+
+        assert calls["fallback_from"].to_list() == [None, "openai/gpt-4o"]
+
+    def test_attempts_are_linked_through_the_wrappers_around_them(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            failed("outer-1", start=0, end=3),
+            failed("inner-1", parent="outer-1", start=1, end=2),
+            {"span_id": "outer-2", "start": 4, "end": 7, "cost": "0.01", "response_id": "r"},
+            {
+                "span_id": "inner-2",
+                "parent": "outer-2",
+                "start": 5,
+                "end": 6,
+                "cost": "0.01",
+                "response_id": "r",
+            },
+        )
+
+        rolled_up = roll_up(spans, book)
+
+        billed = rolled_up.calls.filter("billed").select("span_id", "attempt", "retry_of")
+        assert billed.rows() == [("inner-2", 2, "inner-1")]
+        assert trace(rolled_up, "calls", "failed_calls", "billed_calls", "turns") == {
+            "calls": 2,
+            "failed_calls": 1,
+            "billed_calls": 1,
+            "turns": 1,
+        }
+
+    def test_a_failed_attempt_with_usage_is_billed_and_is_waste(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            {"span_id": "cut", "cost": "0.02", "is_error": True},
+            {"span_id": "again", "start": 2, "cost": "0.03"},
+        )
+
+        assert trace(roll_up(spans, book), "cost_usd", "waste_usd", "failed_calls") == {
+            "cost_usd": Decimal("0.05"),
+            "waste_usd": Decimal("0.02"),
+            "failed_calls": 1,
+        }
+
+
+class TestTurns:
+    def turns(self, book: PriceBook, *spans: dict[str, Any]) -> Any:
+        return trace(roll_up(priced_spans(*spans), book), "turns")["turns"]
+
+    def test_each_outermost_agent_is_a_turn(self, book: PriceBook) -> None:
+        assert (
+            self.turns(
+                book,
+                agent("one", end=5),
+                {"span_id": "a", "parent": "one", "cost": "0.01", "response_id": "1"},
+                agent("inner", parent="one", start=2),
+                {"span_id": "b", "parent": "inner", "cost": "0.01", "response_id": "2"},
+                agent("two", start=6),
+                {"span_id": "c", "parent": "two", "start": 6, "cost": "0.01", "response_id": "3"},
+            )
+            == 2
+        )
+
+    def test_calls_outside_of_agents_are_chained_by_their_tool_calls(self, book: PriceBook) -> None:
+        asks = {"ends_in_tool_call": True}
+        assert (
+            self.turns(
+                book,
+                {"span_id": "a", "start": 0, "cost": "0.01", "response_id": "1", **asks},
+                {"span_id": "b", "start": 2, "cost": "0.01", "response_id": "2", **asks},
+                {"span_id": "c", "start": 4, "cost": "0.01", "response_id": "3"},
+                {"span_id": "d", "start": 6, "cost": "0.01", "response_id": "4"},
+            )
+            == 2
+        )
+
+    def test_failed_attempts_make_no_turns(self, book: PriceBook) -> None:
+        assert self.turns(book, failed("a"), failed("b", start=2)) == 0
+
+    def test_a_trace_of_embeddings_alone_is_one_turn(self, book: PriceBook) -> None:
+        embeddings = {"call_kind": "embeddings", "cost": "0.01"}
+        assert (
+            self.turns(
+                book, {"span_id": "a", **embeddings}, {"span_id": "b", "start": 2, **embeddings}
+            )
+            == 1
+        )
+
+    def test_turn_ids_count_alone_where_they_are_given(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            {"span_id": "a", "cost": "0.01", "response_id": "1", "turn_id": "t1"},
+            {"span_id": "b", "start": 2, "cost": "0.01", "response_id": "2", "turn_id": "t1"},
+            {"span_id": "c", "start": 4, "cost": "0.01", "response_id": "3", "turn_id": "t2"},
+        )
+
+        assert trace(roll_up(spans, book), "turns", "turn_ids") == {
+            "turns": 0,
+            "turn_ids": ["t1", "t2"],
+        }
+
+
+class TestIdentity:
+    def test_the_conversation_id_nearest_the_root_wins_and_disagreement_is_counted(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "root", "conversation_id": None},
+            {"span_id": "a", "parent": "root", "start": 2, "conversation_id": "late"},
+            {"span_id": "b", "parent": "root", "start": 1, "conversation_id": "early"},
+            {"span_id": "c", "parent": "b", "start": 0, "conversation_id": "deep"},
+        )
+
+        assert trace(roll_up(spans, book), "conversation_id", "conversation_ids") == {
+            "conversation_id": "early",
+            "conversation_ids": 3,
+        }
+
+    def test_without_an_id_on_a_span_the_resource_decides_then_the_trace(
+        self, book: PriceBook
+    ) -> None:
+        told = ("conversation_id", "conversation_id_source")
+        by_resource = priced_spans({"span_id": "a", "resource_conversation_id": "pod-7"})
+        by_trace = priced_spans({"span_id": "a"})
+
+        assert trace(roll_up(by_resource, book), *told) == {
+            "conversation_id": "pod-7",
+            "conversation_id_source": "resource",
+        }
+        assert trace(roll_up(by_trace, book), *told) == {
+            "conversation_id": "trace",
+            "conversation_id_source": "trace",
+        }
+
+    def test_calls_take_the_dimensions_of_their_trace_unless_they_have_their_own(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "root", "user_id": "u-1", "feature": "chat"},
+            {"span_id": "call", "parent": "root", "cost": "0.01", "feature": "summary"},
+        )
+
+        assert roll_up(spans, book).calls.select("user_id", "feature").rows() == [
+            ("u-1", "summary")
+        ]
+
+
+class TestMoney:
+    def test_a_trace_without_a_price_has_no_cost_rather_than_0(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            {
+                "span_id": "a",
+                "cost": "0",
+                "cost_usd": None,
+                "cost_high_usd": None,
+                "cost_status": "unpriced",
+            }
+        )
+
+        told = ("cost_usd", "cost_low_usd", "cost_high_usd", "unpriced_calls")
+        assert trace(roll_up(spans, book), *told) == {
+            "cost_usd": None,
+            "cost_low_usd": Decimal(0),
+            "cost_high_usd": None,
+            "unpriced_calls": 1,
+        }
+
+    def test_a_trace_of_nothing_but_failures_cost_nothing(self, book: PriceBook) -> None:
+        rolled_up = roll_up(priced_spans(failed("a")), book)
+
+        assert trace(rolled_up, "cost_usd", "cost_high_usd") == {
+            "cost_usd": Decimal(0),
+            "cost_high_usd": Decimal(0),
+        }
+
+
+class TestAnyShape:
+    def test_a_chain_of_twenty_thousand_spans_bills_the_deepest(self, book: PriceBook) -> None:
+        spans = priced_spans({"span_id": "0", "cost": "0.01"})
+        chain = pl.concat([spans] * 20_000).with_columns(
+            span_id=pl.int_range(pl.len()).cast(pl.String),
+            parent_span_id=(pl.int_range(pl.len()) - 1).cast(pl.String).replace("-1", None),
+            response_id=pl.format("r{}", pl.int_range(pl.len())),
+        )
+
+        rolled_up = roll_up(chain, book)
+
+        assert rolled_up.calls.filter("billed")["span_id"].to_list() == ["19999"]
+
+    @pytest.mark.parametrize("cycle", [1, 2, 1000])
+    def test_a_cycle_of_parents_costs_what_its_spans_cost(
+        self, book: PriceBook, cycle: int
+    ) -> None:
+        spans = priced_spans(
+            *(
+                {
+                    "span_id": f"s{number}",
+                    "parent": f"s{(number + 1) % cycle}",
+                    "cost": "0.01",
+                    "response_id": f"r{number}",
+                }
+                for number in range(cycle)
+            )
+        )
+
+        assert trace(roll_up(spans, book), "cost_usd") == {"cost_usd": Decimal("0.01") * cycle}
+
+    def test_no_spans_come_to_nothing(self, book: PriceBook) -> None:
+        rolled_up = roll_up(priced_spans(), book)
+
+        assert (rolled_up.calls.height, rolled_up.traces.height) == (0, 0)
+
+
+SPAN_IDS = [f"s{number}" for number in range(8)]
+
+any_spans = st.lists(
+    st.fixed_dictionaries(
+        {
+            "span_id": st.sampled_from(SPAN_IDS),
+            "trace_id": st.sampled_from(["t1", "t2", "t3"]),
+            "parent": st.sampled_from([None, *SPAN_IDS]),
+            "start": st.integers(0, 5),
+            "end": st.integers(5, 9),
+            "cost": st.sampled_from([None, "0", "0.01", "0.25"]),
+            "call_kind": st.sampled_from(["inference", "agent", "embeddings", None]),
+            "response_id": st.sampled_from([None, "r1", "r2"]),
+            "scope_name": st.sampled_from([NATIVE, FRAMEWORK]),
+            "is_error": st.booleans(),
+            "has_usage": st.booleans(),
+            "conversation_id": st.sampled_from([None, "c1", "c2"]),
+            "turn_id": st.sampled_from([None, None, "x"]),
+            "content_hash": st.integers(0, 3),
+        }
+    ),
+    max_size=14,
+)
+
+
+class TestProperties:
+    @given(spans=any_spans, seed=st.integers(0, 99))
+    def test_order_and_repetition_of_spans_change_nothing(
+        self, book: PriceBook, spans: list[dict[str, Any]], seed: int
+    ) -> None:
+        # Two spans of one identity and one content hash are the same span.
+        once = list({(s["trace_id"], s["span_id"], s["content_hash"]): s for s in spans}.values())
+        again = once + once[: len(once) // 2]
+        random.Random(seed).shuffle(again)
+
+        straight, shuffled = (roll_up(priced_spans(*some), book) for some in (once, again))
+
+        keys = ["tenant", "trace_id", "span_id"]
+        assert_frame_equal(straight.calls.sort(keys), shuffled.calls.sort(keys))
+        assert_frame_equal(straight.traces, shuffled.traces)
+
+    @given(spans=any_spans)
+    def test_traces_cost_what_their_billed_calls_cost_and_each_call_names_what_is_billed(
+        self, book: PriceBook, spans: list[dict[str, Any]]
+    ) -> None:
+        rolled_up = roll_up(priced_spans(*spans), book)
+
+        calls, traces = rolled_up.calls, rolled_up.traces
+        billed = calls.filter("billed")
+        assert traces["cost_usd"].sum() == billed["cost_usd"].sum()
+        rejected = calls.filter(pl.col("rejected_as").is_not_null())
+        unrejected = calls.filter(pl.col("rejected_as").is_null())
+        named = rejected.join(
+            unrejected,
+            left_on=["tenant", "billed_instead_trace_id", "billed_instead"],
+            right_on=["tenant", "trace_id", "span_id"],
+            how="semi",
+        )
+        assert named.height == rejected.height
