@@ -207,7 +207,10 @@ def _token(path: str, entry: object) -> Token:
     digest = str(entry["sha256"]).lower()
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise ConfigError(f"{path}: 'sha256' of {entry['tenant']!r} must be 64 hexadecimal digits")
-    return Token(str(entry["tenant"]), digest, tuple(entry.get("scopes", ("ingest",))))
+    scopes = entry.get("scopes", ["ingest"])
+    if not isinstance(scopes, list):
+        raise ConfigError(f"{path}: 'scopes' must be a list, found {scopes!r}")
+    return Token(str(entry["tenant"]), digest, tuple(map(str, scopes)))
 
 
 def _check(config: Config) -> None:

@@ -1,6 +1,7 @@
 """The sections of the configuration: every key with its meaning, unit, default and bounds."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from farebox_processor.config_values import Secret, setting
@@ -46,10 +47,16 @@ class ServerConfig:
     """The listeners and their limits."""
 
     host: str = setting("127.0.0.1", "Address that OTLP is received on.")
-    grpc_port: int = setting(4317, "Port of OTLP/gRPC; 0 takes a free one.", at_least=0)
-    http_port: int = setting(4318, "Port of OTLP/HTTP; 0 takes a free one.", at_least=0)
+    grpc_port: int = setting(
+        4317, "Port of OTLP/gRPC; 0 takes a free one.", at_least=0, at_most=65_535
+    )
+    http_port: int = setting(
+        4318, "Port of OTLP/HTTP; 0 takes a free one.", at_least=0, at_most=65_535
+    )
     admin_host: str = setting("127.0.0.1", "Address of /healthz, /readyz and /metrics.")
-    admin_port: int = setting(8888, "Port of the same; 0 takes a free one.", at_least=0)
+    admin_port: int = setting(
+        8888, "Port of the same; 0 takes a free one.", at_least=0, at_most=65_535
+    )
     tls_cert_file: str | None = setting(None, "PEM certificate of both OTLP listeners.")
     tls_key_file: str | None = setting(None, "PEM key of the certificate.")
     tls_client_ca_file: str | None = setting(
@@ -113,23 +120,23 @@ class LiveConfig:
 class PricesConfig:
     """Price files on top of the ones that are delivered with farebox."""
 
-    overlays: tuple[str, ...] = setting((), "Files of list prices; the last one wins.")
-    contracts: tuple[str, ...] = setting((), "Files of contracts: discounts and prices by tenant.")
-    aliases: tuple[str, ...] = setting((), "Files of other names for models.")
+    overlays: tuple[Path, ...] = setting((), "Files of list prices; the last one wins.")
+    contracts: tuple[Path, ...] = setting((), "Files of contracts: discounts and prices by tenant.")
+    aliases: tuple[Path, ...] = setting((), "Files of other names for models.")
 
 
 @dataclass(frozen=True, slots=True)
 class PlansConfig:
     """Tiers, actions and budgets."""
 
-    files: tuple[str, ...] = setting((), "Files of plans, by tenant and feature.")
+    paths: tuple[Path, ...] = setting((), "Files of plans, by tenant and feature.")
 
 
 @dataclass(frozen=True, slots=True)
 class DialectsConfig:
     """How attributes of spans are read."""
 
-    files: tuple[str, ...] = setting((), "Files of dialects beside the ones delivered.")
+    paths: tuple[Path, ...] = setting((), "Files of dialects beside the ones delivered.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +162,7 @@ class ClickHouseEndpointConfig:
     """The read-only ClickHouse interface of an embedded store, on this machine only."""
 
     enabled: bool = setting(False, "Answer queries of Grafana, clients and `farebox` commands.")
-    port: int = setting(8123, "Its port; 0 takes a free one.", at_least=0)
+    port: int = setting(8123, "Its port; 0 takes a free one.", at_least=0, at_most=65_535)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def convert(value: object, annotation: Any, declared: Field[Any], name: str) -> 
     if typing.get_origin(annotation) is tuple:
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             raise ConfigError(f"{name}: expected a list of texts, found {value!r}")
-        return tuple(value)
+        return tuple(typing.get_args(annotation)[0](part) for part in value)
     if annotation is Secret and isinstance(value, str):
         return Secret(value)
     if annotation is Secret:
@@ -125,7 +125,7 @@ def shown(value: object) -> str:
     if isinstance(value, Secret):
         plain = str(value)
     elif isinstance(value, tuple):
-        plain = list(value)
+        plain = [str(part) for part in value]
     text: str = yaml.safe_dump(plain, default_flow_style=True, width=10_000, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
