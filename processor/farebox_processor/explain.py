@@ -1,9 +1,8 @@
-"""Spans and calls of a conversation in, its cost line by line out: quantity x unit price = amount."""
+"""Spans and calls of a conversation in, its bill out: quantity x unit price = amount."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from farebox_processor.frames import TOKENS, Schema
+from farebox_processor.frames import TOKENS
 from farebox_processor.rollup.tree import Tree
 from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER
 
@@ -17,8 +17,6 @@ __all__ = ["candidates_of", "choose_winners", "reject_covered"]
 
 _INPUT = [name for name in TOKENS if name.startswith(("input", "cache"))]
 _OUTPUT = [name for name in TOKENS if name.startswith("output")]
-
-_COVER: Schema = {"row": pl.Int64(), "by": pl.Int64(), "covered_as": pl.String()}
 
 
 def candidates_of(spans: pl.DataFrame) -> pl.DataFrame:
@@ -152,7 +150,7 @@ def _cover(outer: pl.DataFrame, below: npt.NDArray[np.int64], covered_as: str) -
     return (
         outer.select("row", by=pl.Series(below, dtype=pl.Int64), covered_as=pl.lit(covered_as))
         .filter(pl.col("by") >= 0)
-        .cast(_COVER)
+        .cast({"row": pl.Int64, "by": pl.Int64, "covered_as": pl.String})
     )
 
 
