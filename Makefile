@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCK := requirements/dev.lock
 COLLECTOR := build/collector/otelcol-farebox
 
-.PHONY: help demo test check format lint types bench collector lock clean
+.PHONY: help demo test check static bench collector lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,11 +22,12 @@ demo: $(VENV)/installed ## play conversations of every tier through a real serve
 test: $(VENV)/installed ## run the tests
 	$(BIN)/pytest
 
-check: $(VENV)/installed ## formatting, lint, types, tests: what has to hold before a commit
+check: static test ## formatting, lint, types, tests: what has to hold before a commit
+
+static: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
 
 bench: $(VENV)/installed ## measure speed as ratios within one run
 	$(BIN)/python -m benchmarks
