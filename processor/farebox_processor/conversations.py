@@ -32,7 +32,7 @@ def summarise(traces: pl.DataFrame, plans: Plans) -> pl.DataFrame:
     """
     told = traces.filter((pl.col("candidates") > 0) | (pl.col("conversation_id_source") != "trace"))
     summed = (
-        told.sort("started_at", "trace_id")
+        told.sort("ended_at", "trace_id")
         .group_by("tenant", "conversation_id", maintain_order=True)
         .agg(
             pl.col("started_at").min(),
