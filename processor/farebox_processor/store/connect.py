@@ -2,14 +2,14 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
 from farebox_processor.errors import ConfigError, RetryableStoreError
-from farebox_processor.store.refusals import CLIENT_ERRORS, store_error
+from farebox_processor.store.refusals import CLIENT_ERRORS
 
 __all__ = ["ENGINE_CONFIG", "is_embedded", "open_client"]
 
@@ -21,7 +21,6 @@ _EMBEDDED: Final = "embedded:"
 _INTERFACES: Final = {"clickhouse": "http", "http": "http", "https": "https"}
 _TLS_OPTIONS: Final = frozenset({"ca_cert", "client_cert", "client_cert_key"})
 _CONNECT_SECONDS: Final = 5
-_LOCKED: Final = "Cannot lock file"
 
 
 def is_embedded(dsn: str) -> bool:
@@ -61,6 +60,8 @@ def _embedded(path: str) -> Client:
             interface="chdb",
             path=str(directory),
             chdb_options={"config-file": str(ENGINE_CONFIG)},
+            # The engine takes the machine's time zone, whatever its settings file says.
+            settings={"session_timezone": "UTC"},
             show_clickhouse_errors="scrub",
         )
     except ImportError:
@@ -68,12 +69,11 @@ def _embedded(path: str) -> Client:
             "the embedded ClickHouse is not installed; run: pip install 'farebox[embedded]'"
         ) from None
     except CLIENT_ERRORS as error:
-        if _LOCKED in str(error):
-            raise RetryableStoreError(
-                f"another process has the store {directory} open; stop it, or read through its"
-                " ClickHouse endpoint"
-            ) from error
-        raise store_error(error) from error
+        # The engine gives no reason when another process holds the lock.
+        raise RetryableStoreError(
+            f"the store {directory} cannot be opened; if another process has it open, stop that or"
+            f" read through its ClickHouse endpoint ({' '.join(str(error).split())})"
+        ) from error
 
 
 def _address(dsn: str) -> SplitResult:
@@ -92,6 +92,7 @@ def _address(dsn: str) -> SplitResult:
 
 
 def _server(address: SplitResult, timeout_seconds: int) -> Client:
+    tls: dict[str, Any] = dict(parse_qsl(address.query))
     try:
         return clickhouse_connect.get_client(
             interface=_INTERFACES[address.scheme],
@@ -104,7 +105,7 @@ def _server(address: SplitResult, timeout_seconds: int) -> Client:
             connect_timeout=_CONNECT_SECONDS,
             send_receive_timeout=timeout_seconds,
             show_clickhouse_errors="scrub",
-            **dict(parse_qsl(address.query)),
+            **tls,
         )
     except CLIENT_ERRORS as error:
         # Not `from error`: the client's own message and cause hold the whole address.

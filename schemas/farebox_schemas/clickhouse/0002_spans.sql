@@ -79,6 +79,7 @@ CREATE TABLE IF NOT EXISTS spans
     region LowCardinality(Nullable(String)),
     supplied_cost_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
     supplied_cost_source LowCardinality(Nullable(String)),
+    price_rule LowCardinality(Nullable(String)),
 
     -- The price of one of each quantity, and the cost. Exact decimals, never floats.
     input_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),

@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS otel_traces
 )
 -- A request that is delivered again has the same time and service, so here both may be in the key.
 ENGINE = ReplacingMergeTree
+-- By day, as the exporter: the short retention drops whole parts.
 PARTITION BY toDate(Timestamp)
 -- The exporter's order with the tenant before it; the ids at the end tell spans apart and are not
 -- worth memory in the primary key.
@@ -58,7 +59,6 @@ PRIMARY KEY (TenantId, ServiceName, SpanName, toDateTime(Timestamp))
 ORDER BY (TenantId, ServiceName, SpanName, toDateTime(Timestamp), TraceId, SpanId)
 TTL toDateTime(Timestamp) + INTERVAL 30 DAY
 SETTINGS
-    -- Drop whole days instead of rewriting them.
     ttl_only_drop_parts = 1,
     -- The default is 0 (off). An optimisation: the client may post a block twice unseen.
     non_replicated_deduplication_window = 1000,

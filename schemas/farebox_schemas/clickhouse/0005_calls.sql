@@ -59,7 +59,28 @@ CREATE TABLE IF NOT EXISTS calls
     service_tier LowCardinality(Nullable(String)),
     region LowCardinality(Nullable(String)),
 
-    -- What it cost.
+    -- The price of one of each quantity, and the cost.
+    input_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    input_audio_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    input_image_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    input_video_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    cache_read_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    cache_read_audio_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    cache_read_image_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    cache_write_5m_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    cache_write_1h_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    output_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    output_audio_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    output_image_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    output_video_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    reasoning_tokens_price_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
+    unit_prices Array(
+        Tuple(
+            unit LowCardinality(String),
+            quantity Decimal(38, 9),
+            price_usd Nullable(Decimal(38, 18))
+        )
+    ) CODEC(ZSTD(1)),
     input_cost_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
     cache_read_cost_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
     cache_write_cost_usd Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
@@ -100,6 +121,7 @@ CREATE TABLE IF NOT EXISTS calls
     -- Dashboards ask for a range of time; calls of one time are stored together.
     INDEX started_at started_at TYPE minmax GRANULARITY 1
 )
+-- Computed again, a row replaces itself; nothing is added up.
 ENGINE = ReplacingMergeTree(version)
 -- Not partitioned: what a row is replaced by must lie in its partition, and a time may move.
 ORDER BY (tenant, trace_id, span_id)

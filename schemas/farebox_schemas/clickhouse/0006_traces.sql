@@ -76,6 +76,7 @@ CREATE TABLE IF NOT EXISTS traces
     INDEX conversation_id conversation_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX started_at started_at TYPE minmax GRANULARITY 1
 )
+-- Computed again, a row replaces itself; nothing is added up.
 ENGINE = ReplacingMergeTree(version)
 -- Not partitioned: first and last time move as spans arrive, and FINAL must see all versions.
 ORDER BY (tenant, trace_id)

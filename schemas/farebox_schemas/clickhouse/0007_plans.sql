@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS plans
     -- Constant within an insert, which is what makes a load one whole.
     loaded_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
 )
+-- A few rows a load; the same load written twice is one.
 ENGINE = ReplacingMergeTree
 ORDER BY (loaded_at, tenant, feature, position)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -15,5 +15,6 @@ CREATE TABLE IF NOT EXISTS prices
     source String CODEC(ZSTD(1)),
     loaded_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
 )
-ENGINE = MergeTree
+-- Read a model at a time, of the latest load.
+ENGINE = ReplacingMergeTree
 ORDER BY (loaded_at, provider, model, unit, context, above_input_tokens);
