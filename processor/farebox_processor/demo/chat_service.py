@@ -73,14 +73,13 @@ class ChatService:
     async def _answer(self, turn: Turn, history: _Messages, *, outcome: str | None) -> None:
         history.append({"role": "user", "content": turn.question})
         with (
-            self._tracer.start_as_current_span("POST /chat", kind=trace.SpanKind.SERVER),
             farebox.turn(),
+            self._tracer.start_as_current_span("POST /chat", kind=trace.SpanKind.SERVER),
         ):
             for exchange in turn.exchanges:
                 await self._attempt(exchange, history)
             if outcome:
-                farebox.outcome(outcome)
-                farebox.end_conversation()
+                farebox.end_conversation(outcome)
 
     async def _attempt(self, exchange: Exchange, history: _Messages) -> None:
         try:

@@ -16,7 +16,15 @@ from typing import Final, Self
 
 from farebox_processor.errors import FareboxError
 
-__all__ = ["Process", "ProcessFailedError", "answers", "free_port", "python", "wait_for"]
+__all__ = [
+    "Process",
+    "ProcessFailedError",
+    "answers",
+    "free_port",
+    "listens",
+    "python",
+    "wait_for",
+]
 
 _POLL_S: Final = 0.05
 _START_WITHIN_S: Final = 60.0
@@ -115,6 +123,15 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody listens on a port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def answers(url: str) -> bool:
