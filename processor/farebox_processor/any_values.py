@@ -16,7 +16,7 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["DEEPEST", "TOO_DEEP", "UNDECODABLE", "as_text", "raw_as_text"]
+__all__ = ["DEEPEST", "LONGEST", "TOO_DEEP", "TOO_LONG", "UNDECODABLE", "as_text", "raw_as_text"]
 
 EMPTY, TEXT, BOOLEAN, INTEGER, DOUBLE, ARRAY, MAP, BYTES = range(8)
 """frames.ATTRIBUTES.kind: the number of the field in OTLP's AnyValue."""
@@ -24,6 +24,9 @@ EMPTY, TEXT, BOOLEAN, INTEGER, DOUBLE, ARRAY, MAP, BYTES = range(8)
 DEEPEST: Final = 30
 """Arrays and maps nested deeper than this are not read; protobuf's own limit lies near it."""
 TOO_DEEP: Final = "<too deep>"
+LONGEST: Final = 2**20
+"""Characters of a text, bytes of an array or a map, that are read: JSON with usage in it fits."""
+TOO_LONG: Final = "<too long>"
 UNDECODABLE: Final = "<undecodable>"
 
 _Value: TypeAlias = "bool | int | float | str | list[_Value] | dict[str, _Value] | None"
@@ -56,6 +59,8 @@ def raw_as_text(kind: int, raw: bytes) -> str:
 
     NaN and infinities become the texts "NaN", "Infinity" and "-Infinity", which JSON lacks.
     """
+    if len(raw) > LONGEST:
+        return TOO_LONG
     if kind == BYTES:
         return base64.b64encode(raw).decode("ascii")
     read = _read_array if kind == ARRAY else _read_map

@@ -1,0 +1,183 @@
+"""ExportTraceServiceRequests in, frames of spans and attributes out; what cannot be read, named.
+
+Level by level, so that everything is counted before it is parsed: the skeleton of a request
+(resources, scopes, spans as bytes), then spans with their attributes as bytes, then attributes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from farebox_processor import attribute_columns, otlp_rejections, otlp_spans, wire
+from farebox_processor.errors import FareboxError, Rejection, RequestTooLargeError
+from farebox_processor.frames import SPANS
+from farebox_processor.otlp_attributes import Attributes, first_of_each, read_attributes
+from farebox_processor.otlp_rejections import REFUSED, TAKEN, Verdicts, reject
+from farebox_processor.otlp_skeleton import Limits, Skeleton, read_skeleton
+
+__all__ = ["Decoded", "Limits", "decode"]
+
+_Rows: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A batch of export requests as frames."""
+
+    spans: pl.DataFrame
+    """frames.SPANS, one row per accepted span, in the order sent."""
+    span_attributes: pl.DataFrame
+    """frames.ATTRIBUTES; `row` is the row of the span in `spans`."""
+    resource_attributes: pl.DataFrame
+    """frames.ATTRIBUTES of the distinct resources; `row` is the span's `resource_row`."""
+    resources: int
+    """How many distinct resources there are: the height to ask resource_attributes with."""
+    events: pl.DataFrame
+    """`row` of the span and `raw`, its serialised Event, in the order sent."""
+    links: pl.DataFrame
+    """`row` of the span and `raw`, its serialised Link, in the order sent."""
+    rejections: pl.DataFrame
+    """frames.REJECTIONS, one row per request and reason, also for requests in `refusals`."""
+    refusals: Mapping[int, FareboxError]
+    """The requests of which nothing was taken, and why: BadRequestError, RequestTooLargeError.
+    A request neither here nor in `rejections` was taken whole."""
+    dropped: int
+    """Attributes, events and links of accepted spans left out because a span has too many."""
+
+
+def decode(
+    bodies: Sequence[bytes], tenants: Sequence[str], *, limits: Limits | None = None
+) -> Decoded:
+    """Decode serialised ExportTraceServiceRequests, one tenant each, 1 GiB together at most.
+
+    Never raises for what a body holds: refusals and rejections say what was not taken.
+    """
+    limits = limits or Limits()
+    skeleton = read_skeleton(bodies, limits)
+    read = wire.SPAN.read(skeleton.spans, skeleton.request)
+    scopes = wire.SCOPE.read(skeleton.scopes, skeleton.scope_request)
+    resources = _read_resources(skeleton, limits)
+    verdicts = _judge(skeleton, read, scopes, resources)
+
+    lists = read.batch.column("attributes")
+    refusals = skeleton.refusals | _refuse_too_many_attributes(skeleton, verdicts, lists, limits)
+    most = np.where(verdicts == TAKEN, limits.attributes_per_span, 0)
+    attributes = read_attributes(lists, skeleton.request, most)
+    reject(verdicts, attributes.undecodable, Rejection.UNDECODABLE)
+    refusals |= otlp_rejections.refuse_empty_handed(skeleton, verdicts, len(bodies))
+
+    taken = np.flatnonzero(verdicts == TAKEN)
+    events = _kept(read.batch.column("events"), verdicts, limits.events_per_span)
+    links = _kept(read.batch.column("links"), verdicts, limits.links_per_span)
+    kept, origins = attributes.frame, _origins(skeleton, tenants, scopes.batch, resources.frame)
+    said = otlp_spans.span_columns(read.batch)
+    if len(taken) < len(verdicts):
+        kept, events, links = (_renumbered(frame, taken) for frame in (kept, events, links))
+        said, origins = said[taken], origins[taken]
+    return Decoded(
+        spans=pl.concat([said, origins], how="horizontal").select(SPANS.keys()),
+        span_attributes=kept,
+        resource_attributes=resources.frame,
+        resources=len(skeleton.resources),
+        events=events,
+        links=links,
+        rejections=otlp_rejections.rejections(skeleton, verdicts, tenants),
+        refusals=refusals,
+        dropped=_items(read.batch, taken) - len(kept) - len(events) - len(links),
+    )
+
+
+def _read_resources(skeleton: Skeleton, limits: Limits) -> Attributes:
+    read = wire.RESOURCE.read(skeleton.resources, skeleton.resource_request)
+    most = np.full(len(skeleton.resources), limits.attributes_per_span)
+    attributes = read_attributes(read.batch.column("attributes"), skeleton.resource_request, most)
+    undecodable = np.union1d(read.undecodable, attributes.undecodable)
+    return Attributes(attributes.frame, undecodable)
+
+
+def _judge(
+    skeleton: Skeleton, spans: wire.Read, scopes: wire.Read, resources: Attributes
+) -> Verdicts:
+    """Reject the spans that cannot be read, or told apart from others."""
+    verdicts = otlp_rejections.all_taken(skeleton)
+    for reason, rows in otlp_spans.invalid_ids(spans.batch).items():
+        reject(verdicts, rows, reason)
+    reject(verdicts, spans.undecodable, Rejection.UNDECODABLE)
+    for parents, undecodable in (
+        (skeleton.scope, scopes.undecodable),
+        (skeleton.resource, resources.undecodable),
+    ):
+        if len(undecodable):
+            rows = np.flatnonzero(np.isin(parents, undecodable))
+            reject(verdicts, rows, Rejection.UNDECODABLE)
+    return verdicts
+
+
+def _refuse_too_many_attributes(
+    skeleton: Skeleton, verdicts: Verdicts, lists: pa.ListArray, limits: Limits
+) -> dict[int, FareboxError]:
+    """Refuse requests whose attributes would take far more memory than their bytes."""
+    limit = limits.attributes_per_request
+    if len(lists.flatten()) <= limit:
+        return {}
+    kept = np.minimum(np.diff(lists.offsets.to_numpy()), limits.attributes_per_span)
+    counts = np.bincount(skeleton.request, weights=kept)
+    refused = np.flatnonzero(counts > limit)
+    verdicts[np.isin(skeleton.request, refused)] = REFUSED
+    return {
+        request: RequestTooLargeError(
+            f"The request holds {counts[request]:.0f} attributes; {limit} are taken at once. "
+            "Send smaller batches."
+        )
+        for request in refused.tolist()
+    }
+
+
+def _kept(lists: pa.ListArray, verdicts: Verdicts, limit: int) -> pl.DataFrame:
+    """Return the first `limit` events or links of each span that is taken, still serialised."""
+    rows, raw = first_of_each(lists, np.where(verdicts == TAKEN, limit, 0))
+    return pl.DataFrame({"row": rows.astype(np.uint32), "raw": pl.from_arrow(raw)})
+
+
+def _renumbered(frame: pl.DataFrame, taken: _Rows) -> pl.DataFrame:
+    """Leave out what belongs to spans that are not taken; count `row` among those that are."""
+    rows = frame["row"].to_numpy()
+    places = np.searchsorted(taken, rows)
+    is_kept = np.isin(rows, taken)
+    return frame.with_columns(row=pl.Series(places.astype(np.uint32))).filter(pl.Series(is_kept))
+
+
+def _items(batch: pa.RecordBatch, taken: _Rows) -> int:
+    """Return how many attributes, events and links the spans that are taken came with."""
+    columns = [batch.column(name) for name in ("attributes", "events", "links")]
+    return sum(int(np.diff(lists.offsets.to_numpy())[taken].sum()) for lists in columns)
+
+
+def _origins(
+    skeleton: Skeleton, tenants: Sequence[str], scopes: pa.RecordBatch, resources: pl.DataFrame
+) -> pl.DataFrame:
+    """Return what every span's request, resource and scope say of it."""
+    request, resource, scope = (
+        pl.Series(rows) for rows in (skeleton.request, skeleton.resource, skeleton.scope)
+    )
+    height = len(skeleton.resources)
+    services = attribute_columns.texts(resources, height, ["service.name"]).to_series()
+    hashes = otlp_spans.content_hashes(
+        skeleton.spans, (skeleton.resources, skeleton.resource), (skeleton.scopes, skeleton.scope)
+    )
+    return pl.DataFrame(
+        {
+            "request": request.cast(pl.UInt32),
+            "tenant": pl.Series(tenants, dtype=pl.String).gather(request),
+            "resource_row": resource.cast(pl.UInt32),
+            "service_name": services.fill_null("").gather(resource),
+            "scope_name": pl.Series(pl.from_arrow(scopes.column("name"))).gather(scope),
+            "scope_version": pl.Series(pl.from_arrow(scopes.column("version"))).gather(scope),
+            "content_hash": hashes,
+        }
+    )

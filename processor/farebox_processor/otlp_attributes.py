@@ -1,0 +1,99 @@
+"""Lists of serialised KeyValues in, long attributes (frames.ATTRIBUTES) out."""
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from farebox_processor import any_values, wire
+
+__all__ = ["Attributes", "first_of_each", "read_attributes"]
+
+_Rows: TypeAlias = npt.NDArray[np.int64]
+
+_LONGEST_KEY: Final = 256
+"""Characters of a key that are kept; nothing that is priced has a longer name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The attributes of a batch of spans or resources."""
+
+    frame: pl.DataFrame
+    """frames.ATTRIBUTES"""
+    undecodable: _Rows
+    """Rows (of the lists) with an attribute that could not be read, ascending."""
+
+
+def read_attributes(lists: pa.ListArray, requests: _Rows, most: _Rows) -> Attributes:
+    """Read the attributes of each row: the first `most` of them, a number per row."""
+    rows, raw = first_of_each(lists, most)
+    read = wire.KEY_VALUE.read(raw, requests[rows])
+    value = read.batch.column("value")
+    keys = read.batch.column("key").dictionary_encode()
+    key_ids = pl.Series(keys.indices.to_numpy().astype(np.uint32))
+    names = _series(keys.dictionary, pl.String()).str.head(_LONGEST_KEY)
+    frame = pl.DataFrame(
+        {
+            "row": rows.astype(np.uint32),
+            "key": names.gather(key_ids),
+            "key_id": key_ids,
+            **_value_columns(value.flatten(), longest=_longest(raw)),
+        }
+    )
+    return Attributes(frame, np.unique(rows[read.undecodable]))
+
+
+def first_of_each(lists: pa.ListArray, most: _Rows) -> tuple[_Rows, pa.Array]:
+    """Return the row of each kept item and the items: of each list the first `most[row]`."""
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    items = lists.flatten()
+    counts = np.diff(offsets)
+    kept = np.minimum(counts, most)
+    rows = np.repeat(np.arange(len(counts)), kept)
+    if kept.sum() == counts.sum():
+        return rows, items
+    starts = offsets[:-1] - offsets[0] - (np.cumsum(kept) - kept)
+    return rows, items.take(pa.array(np.arange(len(rows)) + starts[rows]))
+
+
+def _value_columns(fields: list[pa.Array], *, longest: int) -> dict[str, Any]:
+    """Return the columns of ATTRIBUTES that hold an AnyValue, whose `fields` these are."""
+    kind = np.zeros(len(fields[0]), dtype=np.uint8)
+    for number, values in enumerate(fields, start=any_values.TEXT):
+        if values.null_count < len(values):
+            kind[values.is_valid().to_numpy(zero_copy_only=False)] = number
+    text, boolean, integer, double, *raws = fields
+    texts = _series(text, pl.String())
+    if longest > any_values.LONGEST:
+        texts = texts.str.head(any_values.LONGEST)
+    return {
+        "kind": kind,
+        "text": texts,
+        "boolean": _series(boolean, pl.Boolean()),
+        "integer": _series(integer, pl.Int64()),
+        "double": _series(double, pl.Float64()),
+        "raw": _first_given(raws),
+    }
+
+
+def _first_given(raws: list[pa.Array]) -> pl.Series:
+    given = [_series(raw, pl.Binary()) for raw in raws if raw.null_count < len(raw)]
+    if len(given) > 1:
+        return pl.select(pl.coalesce(given)).to_series()
+    return given[0] if given else pl.Series(dtype=pl.Binary).clear(len(raws[0]))
+
+
+def _series(array: pa.Array, dtype: pl.DataType) -> pl.Series:
+    if array.null_count == len(array):
+        return pl.Series(dtype=dtype).clear(len(array))
+    return pl.Series(pl.from_arrow(array))
+
+
+def _longest(raw: pa.Array) -> int:
+    """Return the size in bytes of the longest item."""
+    offsets = np.frombuffer(raw.buffers()[1], dtype=np.int32)[raw.offset :][: len(raw) + 1]
+    return int(np.diff(offsets).max(initial=0))
