@@ -1,0 +1,21 @@
+"""The commands of `farebox`, in the order of their help."""
+
+import typer
+
+from farebox_processor.cli.pricing import price
+from farebox_processor.cli.serving import config_command, demo, serve
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="farebox",
+    help="Cost per conversation for LLM services, from the OpenTelemetry traces they already emit.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(serve)
+app.command()(demo)
+app.command()(price)
+app.command("config")(config_command)

@@ -1,0 +1,86 @@
+"""`farebox price`: what conversations in OTLP files cost, without a database."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from farebox_processor.cli.console import STATUS_STYLE, money, out, print_json, told_plainly
+from farebox_processor.cli.files import read_requests
+from farebox_processor.cli.options import ConfigFile, Files, Json, Tenant, load_config
+from farebox_processor.cli.rules import load_rules
+from farebox_processor.report import price_report
+
+__all__ = ["conversation_table", "price"]
+
+
+def price(
+    files: Files,
+    *,
+    json: Json = False,
+    tenant: Tenant = "",
+    config: ConfigFile = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows of the table at most.")] = 50,
+) -> None:
+    """Price the conversations in OTLP files. All files are one set: a call is billed once.
+
+    Examples:
+      farebox price traces.jsonl
+      farebox price exported/ --json | jq '.totals'
+    """
+    with told_plainly():
+        rules = load_rules(load_config(config))
+        report = price_report(list(read_requests(files)), rules, tenant=tenant)
+    if json:
+        print_json(report)
+        return
+    conversations = report["conversations"]
+    out.print(conversation_table(conversations[:limit]))
+    if len(conversations) > limit:
+        out.print(f"… and {len(conversations) - limit} more; see --limit and --json", style="dim")
+    totals = report["totals"]
+    out.print(
+        f"{len(conversations)} conversations, {totals['billed_calls']} billed calls of"
+        f" {totals['calls']} in {totals['spans']} spans: [bold]{_shown(totals['cost_usd'])}[/bold]"
+    )
+    if totals["unpriced_calls"]:
+        out.print(f"{totals['unpriced_calls']} calls have no price", style="red")
+    if totals["rejected_spans"]:
+        out.print(f"{totals['rejected_spans']} spans could not be read", style="red")
+
+
+def conversation_table(conversations: list[dict[str, Any]]) -> Table:
+    """Lay out conversations (as in the report, money as text): the costliest first."""
+    table = Table("conversation", header_style="bold", box=None, pad_edge=False)
+    for heading in ("turns", "calls", "tokens", "cost"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    table.add_column("tier")
+    table.add_column("price", justify="right")
+    table.add_column("margin", justify="right")
+    table.add_column("models")
+    for row in conversations:
+        status = row["cost_status"]
+        table.add_row(
+            row["conversation_id"],
+            str(row["turns"]),
+            str(row["calls"]),
+            f"{row['total_tokens']:,}",
+            _shown(row["cost_usd"]),
+            f"[{STATUS_STYLE[status]}]{status}[/]",
+            row["tier"],
+            _shown(row["tier_price_usd"]),
+            _margin(row["margin_usd"]),
+            ", ".join(row["models"]),
+        )
+    return table
+
+
+def _shown(amount: str | None) -> str:
+    return money(None if amount is None else Decimal(amount))
+
+
+def _margin(amount: str | None) -> str:
+    shown = "" if amount is None else _shown(amount)
+    return f"[red]{shown}[/]" if shown.startswith("-") else shown
