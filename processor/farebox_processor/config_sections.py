@@ -68,7 +68,6 @@ class ServerConfig:
     max_request_bytes: int = setting(
         16 * _MIB, "Largest request, in bytes after decompression.", at_least=1, at_most=64 * _MIB
     )
-    max_request_spans: int = setting(20_000, "Most spans in one request.", at_least=1)
     max_in_flight_bytes: int = setting(
         256 * _MIB, "Received and not yet answered; above it senders are asked to wait.", at_least=1
     )

@@ -51,3 +51,4 @@ class Rejection(StrEnum):
     OUTSIDE_ACCEPT_WINDOW = "outside_accept_window"
     TOO_MANY_ATTRIBUTES = "too_many_attributes"
     REFUSED_BY_STORE = "refused_by_store"
+    UNEXPECTED_ERROR = "unexpected_error"

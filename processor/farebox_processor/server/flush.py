@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from farebox_processor.errors import FareboxError, RetryableStoreError
 from farebox_processor.server.metrics import Metrics
 
-__all__ = ["Bury", "Flush", "SteadyFlush", "UnexpectedError", "Verdict"]
+__all__ = ["Bury", "Flush", "FollowUp", "SteadyFlush", "UnexpectedError", "Verdict"]
 
 _logger = logging.getLogger(__name__)
 
@@ -51,6 +51,15 @@ class Bury(Protocol):
     def __call__(self, body: bytes, tenant: str, detail: str) -> Verdict: ...
 
 
+class FollowUp(Protocol):
+    """Do what can be done after the senders of a flush were answered.
+
+    Runs in the thread of the flush, before the next one.
+    """
+
+    def __call__(self) -> None: ...
+
+
 class SteadyFlush:
     """A flush that never raises.
 
@@ -58,8 +67,11 @@ class SteadyFlush:
     cause may pass; when the same bytes have failed three times they are buried.
     """
 
-    def __init__(self, flush: Flush, bury: Bury, metrics: Metrics) -> None:
+    def __init__(
+        self, flush: Flush, bury: Bury, metrics: Metrics, *, follow_up: FollowUp = lambda: None
+    ) -> None:
         self._flush = flush
+        self._follow_up = follow_up
         self._bury = bury
         self._metrics = metrics
         self._failures: OrderedDict[tuple[str, bytes], int] = OrderedDict()
@@ -82,6 +94,18 @@ class SteadyFlush:
                 return [self._blame(bodies[0], tenants[0], error)]
         half = len(bodies) // 2
         return [*self(bodies[:half], tenants[:half]), *self(bodies[half:], tenants[half:])]
+
+    def follow_up(self) -> None:
+        """Do what comes after the answers; a failure costs no sender anything."""
+        try:
+            self._follow_up()
+        except RetryableStoreError as error:
+            self._metrics.errors.labels("follow_up").inc()
+            _logger.warning("traces are not stored yet", extra={"detail": str(error)})
+        # What is derived can be derived again; a panic in Rust code is no Exception.
+        except BaseException:
+            self._metrics.errors.labels("follow_up").inc()
+            _logger.exception("traces could not be rolled up")
 
     def _blame(self, body: bytes, tenant: str, error: BaseException) -> Verdict:
         payload = (tenant, blake2b(body, digest_size=16).digest())

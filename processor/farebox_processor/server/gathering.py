@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from farebox_processor.config import FlushConfig
 from farebox_processor.errors import RetryableStoreError
-from farebox_processor.server.flush import Flush, Verdict
+from farebox_processor.server.flush import SteadyFlush, Verdict
 from farebox_processor.server.metrics import Metrics
 
 __all__ = ["Budget", "Gatherer", "in_thread"]
@@ -49,7 +49,7 @@ class Gatherer:
     """Gathers requests and flushes them together, gathering on while a flush runs."""
 
     def __init__(
-        self, flush: Flush, limits: FlushConfig, *, budget: Budget, metrics: Metrics
+        self, flush: SteadyFlush, limits: FlushConfig, *, budget: Budget, metrics: Metrics
     ) -> None:
         self._flush = flush
         self._limits = limits
@@ -59,6 +59,7 @@ class Gatherer:
         self._waiting: dict[_Waiting, None] = {}
         self._waiting_bytes = 0
         self._unfinished = 0
+        self._following_up = False
         self._hurried = False
         self._some_wait = asyncio.Event()
         self._due = asyncio.Event()  # before the interval is over
@@ -117,7 +118,7 @@ class Gatherer:
         for event, holds in (
             (self._some_wait, bool(self._waiting)),
             (self._due, full or self._hurried),
-            (self._none_left, self._unfinished == 0),
+            (self._none_left, self._unfinished == 0 and not self._following_up),
         ):
             event.set() if holds else event.clear()
 
@@ -147,6 +148,10 @@ class Gatherer:
             if not waiting.verdict.done():
                 waiting.verdict.set_result(verdict)
             self._finish(waiting)
+        self._following_up = True
+        self._tell()
+        await in_thread(self._flush.follow_up)
+        self._following_up = False
         self._tell()
 
     def _remove(self, waiting: _Waiting) -> None:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from farebox_processor.config import Config
 from farebox_processor.server.admin import CheckStore, admin_app
 from farebox_processor.server.auth import admission
-from farebox_processor.server.flush import Bury, Flush, SteadyFlush
+from farebox_processor.server.flush import Bury, Flush, FollowUp, SteadyFlush
 from farebox_processor.server.gathering import Budget, Gatherer
 from farebox_processor.server.grpc_listener import GrpcListener
 from farebox_processor.server.http_listener import otlp_http_app
@@ -22,7 +22,7 @@ from farebox_processor.server.http_server import HttpServer, tls_context
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.receiver import Receiver
 
-__all__ = ["Ports", "Server", "Work", "serve"]
+__all__ = ["Ending", "Ports", "Server", "Work", "serve"]
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Work:
     flush: Flush
     bury: Bury
     check_store: CheckStore
+    follow_up: FollowUp = lambda: None
     clickhouse_endpoint: ASGIApp | None = None
 
 
@@ -58,7 +59,7 @@ class Server:
         self._config = config
         settings = config.server
         budget = Budget(settings.max_in_flight_bytes)
-        flush = SteadyFlush(work.flush, work.bury, metrics)
+        flush = SteadyFlush(work.flush, work.bury, metrics, follow_up=work.follow_up)
         self._gatherer = Gatherer(flush, config.flush, budget=budget, metrics=metrics)
         self._receiver = Receiver(
             self._gatherer,
@@ -123,31 +124,40 @@ class Server:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a server ended."""
+
+    requests_left: int
+    """Requests whose flush had not come to an end; their senders try again."""
+    forced: bool
+
+
 async def serve(
     config: Config, work: Work, metrics: Metrics, *, started: Callable[[Ports], None]
-) -> int:
-    """Serve until SIGTERM or SIGINT, and return how many requests were left without a verdict.
-
-    A second signal does not wait for them.
-    """
+) -> Ending:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight; a second signal does not."""
     server = Server(config, work, metrics)
-    asked = _signals()
+    signals = _signals()
     try:
         await server.start()
     except BaseException:
         await server.stop()
         raise
     started(server.ports)
-    await asked.get()
-    _logger.info("stopping", extra={"grace_s": config.server.shutdown_grace_s})
+    await signals.get()
+    _logger.info(
+        "stopping",
+        extra={"in_flight": server.unfinished, "grace_s": config.server.shutdown_grace_s},
+    )
     stopping = asyncio.create_task(server.stop())
-    forced = asyncio.create_task(asked.get())
-    await asyncio.wait({stopping, forced}, return_when=asyncio.FIRST_COMPLETED)
-    forced.cancel()
-    if not stopping.done():
-        stopping.cancel()
-        return server.unfinished
-    return stopping.result()
+    forcing = asyncio.create_task(signals.get())
+    await asyncio.wait({stopping, forcing}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping.done():
+        forcing.cancel()
+        return Ending(stopping.result(), forced=False)
+    stopping.cancel()
+    return Ending(server.unfinished, forced=True)
 
 
 def _signals() -> asyncio.Queue[int]:

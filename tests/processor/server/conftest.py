@@ -1,7 +1,7 @@
 """A server on free ports with a flush in memory, run on a loop of its own beside the test."""
 
 import asyncio
-import gzip
+import concurrent.futures
 import http.client
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,17 +74,24 @@ class Serving:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self._server = self._run(self._created(config, work, self.metrics))
-        self._run(self._server.start())
+        try:
+            self._run(self._server.start())
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def ports(self) -> Ports:
         return self._server.ports
 
-    def stop(self) -> int:
-        return self._run(self._server.stop())
+    def begin_stop(self) -> concurrent.futures.Future[int]:
+        """Tell the server to stop, and return when it refuses what comes."""
+        stopping = asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop)
+        self._run(asyncio.sleep(0))
+        return stopping
 
     def close(self) -> None:
-        self.stop()
+        self._run(self._server.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -185,8 +192,3 @@ def span_request() -> Callable[..., bytes]:
         return request.SerializeToString()
 
     return build
-
-
-@pytest.fixture
-def gzipped() -> Callable[[bytes], bytes]:
-    return lambda body: gzip.compress(body, 6)

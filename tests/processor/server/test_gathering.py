@@ -7,7 +7,7 @@ import pytest
 
 from farebox_processor.config import FlushConfig
 from farebox_processor.errors import RetryableStoreError
-from farebox_processor.server.flush import Verdict
+from farebox_processor.server.flush import SteadyFlush, Verdict
 from farebox_processor.server.gathering import Budget, Gatherer
 from farebox_processor.server.metrics import Metrics
 
@@ -33,7 +33,8 @@ def gathering(flush, scenario, *, limit_bytes=100, **limits):
     async def run():
         metrics = Metrics()
         budget = Budget(limit_bytes)
-        gatherer = Gatherer(flush, FlushConfig(**limits), budget=budget, metrics=metrics)
+        steady = SteadyFlush(flush, None, metrics)
+        gatherer = Gatherer(steady, FlushConfig(**limits), budget=budget, metrics=metrics)
         running = asyncio.create_task(gatherer.run())
         try:
             return await asyncio.wait_for(scenario(gatherer, budget), 20)

@@ -1,0 +1,89 @@
+"""`farebox serve`: a configuration in, an exit code out."""
+
+import asyncio
+import logging
+import sys
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from typing import Final
+
+from clickhouse_connect.driver.client import Client
+
+from farebox_processor.cli.rules import load_rules
+from farebox_processor.config import Config
+from farebox_processor.errors import ConfigError
+from farebox_processor.live_traces import LiveTraces
+from farebox_processor.server.ingest import Ingest
+from farebox_processor.server.logs import set_up_logging
+from farebox_processor.server.metrics import Metrics
+from farebox_processor.server.running import Ports, Work, serve
+from farebox_processor.store.connect import is_embedded, open_client
+from farebox_processor.store.migrations import migrate, pending
+from farebox_processor.store.refusals import CLIENT_ERRORS, store_error
+from farebox_processor.store.writer import Writer
+
+__all__ = ["run"]
+
+_logger = logging.getLogger(__name__)
+
+_STOPPED: Final = 0
+_FORCED: Final = 1
+
+
+def run(config: Config) -> int:
+    """Serve until told to stop, and return the exit code of the process.
+
+    Raises FareboxError, in one sentence, for whatever keeps the server from starting.
+    """
+    set_up_logging(config.log, sys.stderr)
+    metrics = Metrics()
+    with ExitStack() as opened:
+        work = _work(config, metrics, opened)
+        ending = asyncio.run(serve(config, work, metrics, started=_log_start))
+        if ending.requests_left:
+            # A flush still uses the clients, and nobody waits for it any more.
+            opened.pop_all()
+    _logger.info("stopped", extra=asdict(ending))
+    return _FORCED if ending.forced else _STOPPED
+
+
+def _work(config: Config, metrics: Metrics, opened: ExitStack) -> Work:
+    """Load the rules and open the store, to be closed with `opened`."""
+    rules = load_rules(config)
+    dsn = config.store.dsn.reveal()
+    client, checking = (
+        opened.enter_context(closing(open_client(dsn, database=config.store.database)))
+        for _ in range(2)
+    )
+    _bring_up_to_date(client, embedded=is_embedded(dsn))
+    live = LiveTraces(config.live.max_spans)
+    ingest = Ingest(Writer(client), rules, live, metrics, config.store.evidence)
+    return Work(
+        flush=ingest.flush,
+        bury=ingest.bury,
+        check_store=lambda: _check_schema(checking),
+        follow_up=ingest.follow_up,
+    )
+
+
+def _bring_up_to_date(client: Client, *, embedded: bool) -> None:
+    """Migrate an engine of our own; a server's tables are for its operator to change."""
+    if embedded:
+        migrate(client, str(client.database))
+    _check_schema(client)
+
+
+def _check_schema(client: Client) -> None:
+    """Raise FareboxError unless the store answers and has the tables of this version."""
+    try:
+        missing = pending(client, str(client.database))
+    except CLIENT_ERRORS as error:
+        raise store_error(error) from error
+    if missing:
+        raise ConfigError(
+            f"the database {client.database!r} lacks {missing[0].name}; run: farebox migrate"
+        )
+
+
+def _log_start(ports: Ports) -> None:
+    _logger.info("serving", extra={f"{name}_port": port for name, port in asdict(ports).items()})

@@ -1,0 +1,154 @@
+"""One flush for real: bodies in, rows in ClickHouse, verdicts out; then traces from live spans."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from farebox_processor.errors import Rejection, RetryableStoreError
+from farebox_processor.frames import REJECTIONS
+from farebox_processor.live_traces import LiveTraces
+from farebox_processor.otlp import Decoded
+from farebox_processor.otlp_skeleton import Limits, read_skeleton
+from farebox_processor.pipeline import Costed, Rules, cost_requests, roll_up_set
+from farebox_processor.server.flush import Verdict
+from farebox_processor.server.metrics import Metrics
+from farebox_processor.store.dead_letters import of_rejections
+from farebox_processor.store.writer import Writer
+from farebox_processor.verdicts import CostStatus
+
+__all__ = ["Ingest"]
+
+
+@dataclass(slots=True)
+class Ingest:
+    """The chain between the requests and the tables. One thread at a time may use it."""
+
+    writer: Writer
+    rules: Rules
+    live: LiveTraces
+    metrics: Metrics
+    evidence: str
+    """Which spans are also kept as they came: all, genai or none."""
+    _stored_lately: list[pl.DataFrame] = field(default_factory=list)
+
+    def flush(self, bodies: Sequence[bytes], tenants: Sequence[str]) -> list[Verdict]:
+        """Store the spans of the requests and return a verdict on each.
+
+        Raises RetryableStoreError where ClickHouse takes nothing now.
+        """
+        costed = cost_requests(bodies, tenants, self.rules)
+        try:
+            stored, rejections = self._store(costed)
+        except RetryableStoreError:
+            self._count_unacknowledged(costed.decoded)
+            raise
+        self._stored_lately.append(stored)
+        self._count(costed.decoded, stored, rejections)
+        return _verdicts(len(bodies), costed.decoded, stored, rejections)
+
+    def follow_up(self) -> None:
+        """Roll up the traces that changed, and store their rows.
+
+        When that fails they stay marked, and the next flush tries again.
+        """
+        lately, self._stored_lately = self._stored_lately, []
+        for stored in lately:
+            self.live.add(stored)
+        self.metrics.live_spans.set(len(self.live))
+        self.metrics.live_traces.set(self.live.traces)
+        changed = self.live.dirty_sets()
+        if changed.is_empty():
+            return
+        rolled_up = roll_up_set(changed, self.rules)
+        self.writer.write("calls", rolled_up.calls)
+        self.writer.write("traces", rolled_up.traces)
+        self.live.settle()
+
+    def bury(self, body: bytes, tenant: str, detail: str) -> Verdict:
+        """Put a request that breaks the flush into dead_letter and return its verdict."""
+        spans = max(1, len(read_skeleton([body], Limits()).spans))
+        rejection = pl.DataFrame(
+            {
+                "request": [0],
+                "tenant": [tenant],
+                "reason": [Rejection.UNEXPECTED_ERROR.value],
+                "spans": [spans],
+                "detail": [detail],
+                "sample": [body[:4096]],
+            },
+            schema=REJECTIONS,
+        )
+        self.writer.write("dead_letter", of_rejections(rejection))
+        self.metrics.spans_received.labels(tenant).inc(spans)
+        self.metrics.spans_rejected.labels(tenant, Rejection.UNEXPECTED_ERROR).inc(spans)
+        return Verdict(rejected=spans, message="the server fails on this request; it was kept")
+
+    def _store(self, costed: Costed) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the rows that `spans` has, and the rejections of the decoder and of the store."""
+        with self.metrics.insert_seconds.time():
+            written = self.writer.write("spans", costed.priced)
+        refused = written.rejected.group_by("request", "tenant", maintain_order=True).agg(
+            reason=pl.lit(Rejection.REFUSED_BY_STORE.value),
+            spans=pl.len(),
+            detail=pl.col("detail").first(),
+        )
+        decoded = costed.decoded.rejections
+        self.writer.write("dead_letter", of_rejections(decoded))
+        return written.stored, pl.concat([decoded, refused], how="diagonal_relaxed")
+
+    def _count(self, decoded: Decoded, stored: pl.DataFrame, rejections: pl.DataFrame) -> None:
+        metrics = self.metrics
+        self._count_received(decoded)
+        for tenant, spans in stored.group_by("tenant").len().rows():
+            metrics.spans_stored.labels(tenant).inc(spans)
+        by_reason = rejections.group_by("tenant", "reason").agg(pl.col("spans").sum())
+        for tenant, reason, spans in by_reason.rows():
+            metrics.spans_rejected.labels(tenant, reason).inc(spans)
+        unpriced = stored.filter(cost_status=CostStatus.UNPRICED.value)
+        models = unpriced.group_by(pl.col("model").fill_null("not given")).len()
+        for model, spans in models.rows():
+            metrics.count_unpriced(model, spans)
+        if stored.height:
+            newest_ns = stored.select(pl.col("end_unix_nano").max()).item()
+            metrics.lag_seconds.set(time.time() - newest_ns / 1e9)
+
+    def _count_unacknowledged(self, decoded: Decoded) -> None:
+        self._count_received(decoded)
+        for tenant, spans in _spans_of_tenants(decoded).rows():
+            self.metrics.spans_unacknowledged.labels(tenant).inc(spans)
+
+    def _count_received(self, decoded: Decoded) -> None:
+        for tenant, spans in _spans_of_tenants(decoded).rows():
+            self.metrics.spans_received.labels(tenant).inc(spans)
+
+
+def _spans_of_tenants(decoded: Decoded) -> pl.DataFrame:
+    """Return how many spans each tenant sent, taken or rejected."""
+    taken = decoded.spans.select("tenant", spans=pl.lit(1, dtype=pl.UInt32))
+    both = pl.concat([taken, decoded.rejections.select("tenant", "spans")])
+    return both.group_by("tenant").agg(pl.col("spans").sum())
+
+
+def _verdicts(
+    requests: int, decoded: Decoded, stored: pl.DataFrame, rejections: pl.DataFrame
+) -> list[Verdict]:
+    accepted: Mapping[int, int] = dict(stored.group_by("request").len().rows())
+    told = rejections.group_by("request", maintain_order=True).agg(
+        pl.col("spans").sum(),
+        message=pl.format("{} spans {}: {}", "spans", "reason", pl.col("detail").fill_null("")),
+    )
+    rejected = {request: (spans, "; ".join(said)) for request, spans, said in told.rows()}
+    verdicts = []
+    for request in range(requests):
+        spans, message = rejected.get(request, (0, ""))
+        verdicts.append(
+            Verdict(
+                accepted=accepted.get(request, 0),
+                rejected=spans,
+                message=message,
+                refusal=decoded.refusals.get(request),
+            )
+        )
+    return verdicts

@@ -1,0 +1,151 @@
+"""OTLP over HTTP: what the stock exporter sends, and what nobody should send."""
+
+import gzip
+import json
+import socket
+import threading
+import zlib
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from farebox_processor.server.flush import Verdict
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])
+def test_the_stock_exporter_delivers(compression, flush, start):
+    endpoint = f"http://127.0.0.1:{start().ports.http}/v1/traces"
+    provider = TracerProvider()
+    exporter = OTLPSpanExporter(endpoint, compression=compression)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    provider.get_tracer("test").start_span("ride").end()
+    provider.shutdown()
+
+    assert flush.names == ["ride"]
+
+
+def test_json_is_taken_with_ids_in_hexadecimal(flush, start):
+    span = {"name": "ride", "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7" * 8}
+    request = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    serving = start()
+
+    reply = serving.send_http(
+        json.dumps(request).encode(), content_type="application/json; charset=utf-8"
+    )
+
+    assert (reply.status, json.loads(reply.body), flush.names) == (200, {}, ["ride"])
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_what_is_not_json_of_otlp_is_a_bad_request(body, start):
+    reply = start().send_http(body, content_type="application/json")
+
+    assert reply.status == 400
+
+
+def test_gzip_of_several_members_is_one_body(flush, start, span_request):
+    body = span_request("a", "b")
+
+    reply = start().send_http(
+        gzip.compress(body[:10]) + gzip.compress(body[10:]), content_encoding="gzip"
+    )
+
+    assert (reply.status, flush.names) == (200, ["a", "b"])
+
+
+@pytest.mark.parametrize("damage", [lambda body: body[:-9], lambda body: b"no" + body])
+def test_a_damaged_gzip_body_is_a_bad_request(damage, start, span_request):
+    body = damage(gzip.compress(span_request("a")))
+
+    reply = start().send_http(body, content_encoding="gzip")
+
+    assert reply.status == 400
+
+
+def test_a_gzip_bomb_is_too_large_and_is_not_inflated_beyond_the_limit(start, span_request):
+    serving = start(max_request_bytes=MIB)
+    packer = zlib.compressobj(wbits=31)
+    bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(200)) + packer.flush()
+
+    reply = serving.send_http(bomb, content_encoding="gzip")
+
+    assert reply.status == 413
+    assert serving.metric("in_flight_bytes") == 0
+    assert serving.send_http(span_request("next")).status == 200
+
+
+@pytest.mark.parametrize(("size", "status"), [(MIB, 200), (MIB + 1, 413)])
+def test_the_limit_of_bytes_is_exact(size, status, flush, start):
+    flush.behave = lambda body: Verdict(accepted=1)
+
+    assert start(max_request_bytes=MIB).send_http(bytes(size)).status == status
+
+
+def test_above_the_bytes_in_flight_senders_are_asked_to_wait(start):
+    serving = start(max_in_flight_bytes=1_000)
+
+    reply = serving.send_http(bytes(1_001))
+
+    assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+    assert serving.metric("in_flight_bytes") == 0
+
+
+def test_a_connection_without_a_request_is_closed(start):
+    serving = start(header_timeout_s=1)
+
+    for beginning in (b"", b"POST /v1/traces HTTP/1.1\r\nHost: x\r\n"):
+        with socket.create_connection(("127.0.0.1", serving.ports.http), timeout=10) as silent:
+            silent.sendall(beginning)
+            assert silent.recv(1) == b""
+
+
+def test_a_body_that_does_not_come_is_answered(start):
+    serving = start(body_timeout_s=1)
+    header = (
+        b"POST /v1/traces HTTP/1.1\r\nHost: x\r\n"
+        b"Content-Type: application/x-protobuf\r\nContent-Length: 100\r\n\r\n"
+    )
+
+    with socket.create_connection(("127.0.0.1", serving.ports.http), timeout=10) as slow:
+        slow.sendall(header + b"a")
+        assert slow.recv(100).startswith(b"HTTP/1.1 503 ")
+
+
+def test_idle_connections_do_not_keep_a_sender_waiting(flush, start, span_request):
+    serving = start()
+    idle = [socket.create_connection(("127.0.0.1", serving.ports.http)) for _ in range(200)]
+
+    try:
+        assert serving.send_http(span_request("a")).status == 200
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_request_waits_for_its_flush_before_it_is_answered(flush, start, span_request):
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(body):
+        entered.set()
+        leave.wait(10)
+
+    flush.behave = hold
+    serving = start()
+    replies = []
+    sender = threading.Thread(
+        target=lambda: replies.append(serving.send_http(span_request("a")).status)
+    )
+    sender.start()
+    assert entered.wait(10)
+
+    before = list(replies)
+    leave.set()
+    sender.join(10)
+
+    assert (before, replies) == ([], [200])
