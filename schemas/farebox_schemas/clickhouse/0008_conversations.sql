@@ -4,10 +4,10 @@ CREATE VIEW IF NOT EXISTS conversations AS
 WITH
     -- Every tier of the plans in force, the plan made most closely for a conversation first.
     (
-        SELECT groupArray((tenant, feature, tier, price_usd, turns_below, tokens_below))
+        SELECT groupArray((tenant, feature, turns_below, tokens_below, plan, tier, price_usd))
         FROM
         (
-            SELECT tenant, feature, tier, price_usd, turns_below, tokens_below
+            SELECT tenant, feature, turns_below, tokens_below, plan, tier, price_usd
             FROM plans
             WHERE loaded_at = (SELECT max(loaded_at) FROM plans)
             ORDER BY tenant != '' DESC, feature != '' DESC, plan, position
@@ -17,8 +17,8 @@ WITH
     arrayFirstIndex(
         limits -> limits.1 IN ('', tenant)
             AND limits.2 IN ('', ifNull(feature, ''))
-            AND ifNull(turns < limits.5, true)
-            AND ifNull(total_tokens < limits.6, true),
+            AND ifNull(turns < limits.3, true)
+            AND ifNull(total_tokens < limits.4, true),
         tiers
     ) AS tier_index,
     -- A division needs a divisor even where its result is thrown away.
@@ -28,7 +28,7 @@ SELECT
     conversation_id,
     started_at,
     ended_at,
-    ended,
+    conversation_ended,
     outcome,
     traces,
     spans,
@@ -54,8 +54,8 @@ SELECT
     output_video_tokens,
     reasoning_tokens,
     total_tokens,
-    -- Nothing priced is not known, even beside traces that made no calls.
-    if(cost_status = 'unpriced', NULL, priced_usd) AS cost_usd,
+    -- Where something was billed and nothing of it priced, the sum is not known, which is not 0.
+    if(billed_calls = 0 OR priced_traces > 0, priced_usd, NULL) AS cost_usd,
     exact_cost_usd,
     multiIf(
         isNull(cost_usd), NULL,
@@ -66,14 +66,15 @@ SELECT
     ) AS exact_share,
     cost_low_usd,
     if(unbounded_traces = 0, bounded_usd, NULL) AS cost_high_usd,
+    cost_statuses,
     -- The order of verdicts.CONVERSATION_STATUS_ORDER; unpriced beside anything priced is partial.
     -- Without a billed call nothing is open: exactly nothing.
     multiIf(
-        statuses = ['unpriced'], 'unpriced',
-        hasAny(statuses, ['unpriced', 'partial']), 'partial',
-        has(statuses, 'estimated'), 'estimated',
-        has(statuses, 'upper_bound'), 'upper_bound',
-        has(statuses, 'supplied'), 'supplied',
+        has(cost_statuses, 'unpriced') AND isNull(cost_usd), 'unpriced',
+        hasAny(cost_statuses, ['unpriced', 'partial']), 'partial',
+        has(cost_statuses, 'estimated'), 'estimated',
+        has(cost_statuses, 'upper_bound'), 'upper_bound',
+        has(cost_statuses, 'supplied'), 'supplied',
         'exact'
     ) AS cost_status,
     tool_cost_usd,
@@ -88,8 +89,9 @@ SELECT
     conversation_type,
     service_name,
     environment,
-    if(tier_index = 0, NULL, tiers[tier_index].3) AS tier,
-    if(tier_index = 0, NULL, tiers[tier_index].4) AS tier_price_usd,
+    if(tier_index = 0, NULL, tiers[tier_index].5) AS plan,
+    if(tier_index = 0, NULL, tiers[tier_index].6) AS tier,
+    if(tier_index = 0, NULL, tiers[tier_index].7) AS tier_price_usd,
     tier_price_usd - cost_usd AS margin_usd,
     if(
         ifNull(cost_usd, 0) = 0,
@@ -105,7 +107,7 @@ FROM
         t.conversation_id AS conversation_id,
         min(t.started_at) AS started_at,
         max(t.ended_at) AS ended_at,
-        max(t.conversation_ended) AS ended,
+        max(t.conversation_ended) AS conversation_ended,
         count() AS traces,
         sum(t.spans) AS spans,
         sum(t.calls) AS calls,
@@ -132,11 +134,12 @@ FROM
         sum(t.reasoning_tokens) AS reasoning_tokens,
         sum(t.total_tokens) AS total_tokens,
         sum(t.cost_usd) AS priced_usd,
+        countIf(isNotNull(t.cost_usd) AND t.billed_calls > 0) AS priced_traces,
         sum(t.exact_cost_usd) AS exact_cost_usd,
         sum(t.cost_low_usd) AS cost_low_usd,
         sum(t.cost_high_usd) AS bounded_usd,
         countIf(isNull(t.cost_high_usd)) AS unbounded_traces,
-        arraySort(groupUniqArrayArray(t.cost_statuses)) AS statuses,
+        arraySort(groupUniqArrayArray(t.cost_statuses)) AS cost_statuses,
         sum(t.tool_cost_usd) AS tool_cost_usd,
         sum(t.waste_usd) AS waste_usd,
         sum(t.supplied_cost_usd) AS supplied_cost_usd,
@@ -154,5 +157,7 @@ FROM
             AS service_name,
         argMaxIf(t.environment, (t.ended_at, t.trace_id), isNotNull(t.environment)) AS environment
     FROM traces AS t FINAL
+    -- What holds no call and names no conversation is nobody's conversation.
+    WHERE t.candidates > 0 OR t.conversation_id_source != 'trace'
     GROUP BY t.tenant, t.conversation_id
 );
