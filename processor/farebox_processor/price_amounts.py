@@ -1,0 +1,166 @@
+"""Multiply quantities by prices: usage and rate cards in, exact amounts in US dollars out."""
+
+from typing import Final
+
+import polars as pl
+
+from farebox_processor.frames import COST_COMPONENTS, MONEY, TOKENS, price_of
+from farebox_processor.price_table import Cards
+from farebox_processor.price_units import CALL, REQUEST, SECOND
+
+__all__ = ["add_amounts", "total_input"]
+
+_INPUT: Final = (
+    "input_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
+    "input_video_tokens",
+)
+_CACHE_READ: Final = ("cache_read_tokens", "cache_read_audio_tokens", "cache_read_image_tokens")
+_CACHE_WRITE: Final = ("cache_write_5m_tokens", "cache_write_1h_tokens")
+_OUTPUT: Final = (
+    "output_tokens",
+    "output_audio_tokens",
+    "output_image_tokens",
+    "output_video_tokens",
+    "reasoning_tokens",
+)
+_COMPONENTS: Final = dict(
+    zip(COST_COMPONENTS, (_INPUT, _CACHE_READ, _CACHE_WRITE, _OUTPUT), strict=False)
+)
+_NONE: Final = pl.lit(0, MONEY)
+_QUANTITY: Final = pl.Decimal(38, 9)
+_MOST_UNITS: Final = 1_000_000_000_000_000
+_LINES: Final = pl.List(pl.Struct({"unit": pl.String(), "quantity": _QUANTITY, "price_usd": MONEY}))
+
+
+def total_input(usage: pl.DataFrame) -> pl.Series:
+    """Return all input tokens of each call, cached ones included: what context tiers go by."""
+    names = [*_INPUT, *_CACHE_READ, *_CACHE_WRITE]
+    return usage.select(pl.sum_horizontal(names).fill_null(0)).to_series()
+
+
+def add_amounts(usage: pl.DataFrame, cards: Cards) -> pl.DataFrame:
+    """Return `usage` with the columns of its rate cards, prices and amounts.
+
+    A span that a rule matches becomes a candidate. Adds price_of(quantity) where the call has the
+    quantity, `unit_prices`, COST_COMPONENTS, `list_cost_usd` and `lacks_price`: whether some
+    quantity has no price, and so adds nothing to the amounts.
+    """
+    prices = {price_of(quantity) for quantity in TOKENS}
+    used = [quantity for quantity in TOKENS if (usage[quantity] > 0).any()]
+    rows = cards.rows
+    priced = usage.with_columns(*rows.drop(prices), *_prices(usage, rows, used))
+    units = _unit_amounts(priced, cards.units)
+    priced = priced.with_columns(units)
+    amounts = {quantity: _amount(quantity, used) for quantity in used}
+    lacking = [
+        (pl.col(quantity) > 0) & pl.col(price_of(quantity)).is_null()
+        for quantity in used
+        if quantity != "reasoning_tokens"
+    ]
+    return priced.with_columns(
+        *(
+            pl.sum_horizontal([amounts[one] for one in quantities if one in amounts] or [_NONE])
+            .cast(MONEY)
+            .alias(component)
+            for component, quantities in _COMPONENTS.items()
+        ),
+        candidate=pl.col("candidate").fill_null(False) | pl.col("is_rule"),
+        lacks_price=pl.any_horizontal(*lacking, "lacks_unit_price").fill_null(False),
+    ).with_columns(list_cost_usd=pl.sum_horizontal(COST_COMPONENTS).cast(MONEY))
+
+
+def _prices(usage: pl.DataFrame, rows: pl.DataFrame, used: list[str]) -> list[pl.Series]:
+    """Return the price of each quantity where the call has it; null elsewhere."""
+    nothing = pl.Series([None], dtype=MONEY).new_from_index(0, usage.height)
+    return [
+        (
+            usage.select(pl.when(pl.col(quantity) > 0).then(rows[price_of(quantity)])).to_series()
+            if quantity in used
+            else nothing
+        ).alias(price_of(quantity))
+        for quantity in TOKENS
+    ]
+
+
+def _amount(quantity: str, used: list[str]) -> pl.Expr:
+    counted = pl.col(quantity)
+    if quantity == "output_tokens" and "reasoning_tokens" in used:
+        # Reasoning is part of the output; it is taken out only where it has a price of its own.
+        apart = pl.min_horizontal("reasoning_tokens", "output_tokens")
+        has_price = pl.col(price_of("reasoning_tokens")).is_not_null()
+        counted = counted - pl.when(has_price).then(apart).otherwise(0).fill_null(0)
+    elif quantity == "reasoning_tokens":
+        counted = pl.min_horizontal("reasoning_tokens", pl.col("output_tokens").fill_null(0))
+    return counted * pl.col(price_of(quantity))
+
+
+def _unit_amounts(priced: pl.DataFrame, rates: pl.DataFrame) -> list[pl.Series]:
+    """Return units_cost_usd, unit_prices and lacks_unit_price of each row."""
+    counted = _counted_units(priced, rates)
+    height = priced.height
+    if counted.is_empty():
+        return [
+            pl.Series([0], dtype=MONEY).new_from_index(0, height).alias("units_cost_usd"),
+            pl.Series([None], dtype=_LINES).new_from_index(0, height).alias("unit_prices"),
+            pl.Series([False]).new_from_index(0, height).alias("lacks_unit_price"),
+        ]
+    lines = (
+        counted.join(rates, on=["card", "unit"], how="left", maintain_order="left")
+        .with_columns(
+            usd=pl.when("is_free").then(_NONE).otherwise("usd"),
+            per=pl.when("is_free").then(1).otherwise("per"),
+            quantity=pl.when(pl.col("quantity") > 0)
+            .then(pl.max_horizontal("quantity", "minimum"))
+            .otherwise("quantity"),
+        )
+        # Divided last, so that a price per hour is exact for every number of seconds.
+        .with_columns(
+            amount=(pl.col("quantity") * pl.col("usd")).cast(MONEY) / pl.col("per"),
+            price_usd=pl.col("usd") / pl.col("per"),
+        )
+        .group_by("row", maintain_order=True)
+        .agg(
+            units_cost_usd=pl.col("amount").sum().cast(MONEY),
+            unit_prices=pl.struct("unit", "quantity", pl.col("price_usd").cast(MONEY)),
+            lacks_unit_price=(pl.col("usd").is_null() & (pl.col("quantity") > 0)).any(),
+        )
+    )
+    rows = pl.DataFrame({"row": pl.int_range(height, dtype=pl.UInt32, eager=True)})
+    return (
+        rows.join(lines, on="row", how="left", maintain_order="left")
+        .with_columns(
+            pl.col("units_cost_usd").fill_null(0), pl.col("lacks_unit_price").fill_null(False)
+        )
+        .drop("row")
+        .get_columns()
+    )
+
+
+def _counted_units(priced: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
+    """Return row, card, unit and quantity of what spans count, and of what the card implies."""
+    numbered = priced.lazy().select(
+        "card", "units", "duration_ns", "is_free", row=pl.int_range(pl.len(), dtype=pl.UInt32)
+    )
+    told = (
+        numbered.filter(pl.col("units").list.len() > 0)
+        .explode("units")
+        .select("row", "card", "is_free", pl.col("units").struct.unnest())
+        .filter(pl.col("quantity").is_not_null() & (pl.col("quantity") <= _MOST_UNITS))
+        .select("row", "card", "is_free", "unit", "quantity")
+    )
+    implied = rates.filter(pl.col("unit").is_in([CALL, REQUEST, SECOND])).select("card", "unit")
+    seconds = pl.col("duration_ns").cast(_QUANTITY) / 1_000_000_000
+    by_card = numbered.join(implied.lazy(), on="card", maintain_order="left").select(
+        "row",
+        "card",
+        "is_free",
+        "unit",
+        quantity=pl.when(pl.col("unit") == SECOND)
+        .then(seconds)
+        .otherwise(pl.lit(1, _QUANTITY))
+        .cast(_QUANTITY),
+    )
+    frames = [told, by_card] if implied.height else [told]
+    return pl.concat(frames).sort("row", maintain_order=True).collect()

@@ -1,0 +1,221 @@
+"""genai-prices as the base layer: providers, models and dated prices in this project's words."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from functools import cached_property
+from importlib.metadata import version
+from typing import Final
+
+from genai_prices import data_snapshot
+from genai_prices.data_units import unit_data
+from genai_prices.types import (
+    ClauseAnd,
+    ClauseContains,
+    ClauseEndsWith,
+    ClauseEquals,
+    ClauseOr,
+    ClauseRegex,
+    ClauseStartsWith,
+    MatchLogic,
+    ModelInfo,
+    ModelPrice,
+    Provider,
+    StartDateConstraint,
+    TieredPrices,
+    TimeOfDateConstraint,
+)
+from genai_prices.units import UnitRegistry
+
+from farebox_processor.price_entries import Rate
+from farebox_processor.price_units import BASE_PRICE_KEYS
+
+__all__ = ["BaseModel", "BasePrices", "load_base"]
+
+_PER: Final = {unit.price_key: unit.per for unit in UnitRegistry(unit_data).units.values()}
+
+_HARMLESS: Final = re.compile(
+    r"(?:[-@:._/](?:\d{3,8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}(?:-\d{4})?|\d{2}-\d{4}"
+    r"|v\d+(?:[.:]\d+)?|\d|latest|preview|exp|experimental|beta))*",
+)
+"""What may follow a model's name without naming another model: dates, versions, stages."""
+_REST_OF_DATE: Final = re.compile(r"\d{2,4}(?:-\d{2}){0,2}")
+_OPEN_DATE: Final = re.compile(r"(?:^|[-@])(?:20\d\d|0)?-?$")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BaseModel:
+    """A model of the base as one provider sells it."""
+
+    provider: str
+    """Id of the provider that was asked."""
+    info: ModelInfo
+    is_own: bool
+    """False where the provider resells another one's model, for which no variants are known."""
+
+    @property
+    def id(self) -> str:
+        """The model's id, in lower case."""
+        return self.info.id.lower()
+
+    def rates(self, at: datetime, context: Mapping[str, str]) -> dict[str, Rate]:
+        """Return the price of each quantity at `at` under `context`; {} is free of charge."""
+        prices = self.info.get_prices(at, dict(context) if self.is_own else None)
+        return dict(_rates(prices))
+
+    def knows(self, key: str, value: str, at: datetime) -> bool:
+        """Return whether it has prices of its own for the context key=value at `at`."""
+        return self.is_own and any(
+            variant.when.get(key) == value
+            and (variant.constraint is None or variant.constraint.active(at))
+            for variant in self.info.price_variants or ()
+        )
+
+    @property
+    def is_recurring(self) -> bool:
+        """Whether its price depends on the hour of the day."""
+        return any(isinstance(one, TimeOfDateConstraint) for one in _constraints(self.info))
+
+
+@dataclass(frozen=True)
+class BasePrices:
+    """The base layer: who sells which models at which prices."""
+
+    providers: Mapping[str, Provider]
+    version: str
+
+    def model(self, provider: str, name: str) -> BaseModel | None:
+        """Return the model that `provider` (an id) sells under `name`, in lower case.
+
+        Stricter than genai-prices: what is left of a name after a prefix or substring match must
+        be a date, a version or a stage, so that `o4-mini-deep-research` is not sold as `o4-mini`.
+        """
+        seller = self.providers[provider]
+        owners = (seller, *(self.providers[one] for one in seller.fallback_model_providers or ()))
+        for owner in owners:
+            if (info := _find(owner, name)) is not None:
+                return BaseModel(provider, info, owner is seller)
+        return None
+
+    def makers(self, name: str) -> list[str]:
+        """Return the providers whose own naming `name` follows."""
+        return [
+            provider.id
+            for provider in self.providers.values()
+            if provider.model_match is not None and provider.model_match.is_match(name)
+        ]
+
+    @cached_property
+    def models(self) -> tuple[BaseModel, ...]:
+        """Every model of every provider that names its own prices."""
+        return tuple(
+            BaseModel(provider.id, info, True)
+            for provider in self.providers.values()
+            for info in provider.models
+        )
+
+    @cached_property
+    def changes(self) -> frozenset[datetime]:
+        """The instants at which some price begins."""
+        return frozenset(
+            datetime(*constraint.start_date.timetuple()[:3], tzinfo=UTC)
+            for model in self.models
+            for constraint in _constraints(model.info)
+            if isinstance(constraint, StartDateConstraint)
+        )
+
+    @cached_property
+    def hours(self) -> frozenset[time]:
+        """The times of the day, UTC, at which some price changes."""
+        return frozenset(
+            datetime.combine(datetime(2000, 1, 2, tzinfo=UTC).date(), clock).astimezone(UTC).time()
+            for model in self.models
+            for constraint in _constraints(model.info)
+            if isinstance(constraint, TimeOfDateConstraint)
+            for clock in (constraint.start_time, constraint.end_time)
+        )
+
+    @cached_property
+    def thresholds(self) -> frozenset[int]:
+        """The input sizes above which some price is another."""
+        return frozenset(
+            tier.start
+            for model in self.models
+            for prices in _all_prices(model.info)
+            for price in vars(prices).values()
+            if isinstance(price, TieredPrices)
+            for tier in price.tiers
+        )
+
+
+def load_base() -> BasePrices:
+    """Return the prices that the installed genai-prices brings along; nothing is fetched."""
+    providers = data_snapshot._bundled_snapshot().providers
+    release = version("genai-prices")
+    return BasePrices({one.id: one for one in providers}, f"genai-prices {release}")
+
+
+def _rates(prices: ModelPrice) -> Iterator[tuple[str, Rate]]:
+    for key, price in vars(prices).items():
+        if price is None:
+            continue
+        quantity, per = BASE_PRICE_KEYS[key], _PER[key]
+        if isinstance(price, TieredPrices):
+            steps = tuple((tier.start, tier.price) for tier in price.tiers)
+            yield quantity, Rate(price.base, per, steps)
+        else:
+            yield quantity, Rate(price, per)
+
+
+def _all_prices(info: ModelInfo) -> Iterator[ModelPrice]:
+    if isinstance(info.prices, ModelPrice):
+        yield info.prices
+    else:
+        yield from (one.prices for one in info.prices)
+    yield from (variant.prices for variant in info.price_variants or ())
+
+
+def _constraints(
+    info: ModelInfo,
+) -> Iterator[StartDateConstraint | TimeOfDateConstraint | None]:
+    if not isinstance(info.prices, ModelPrice):
+        yield from (one.constraint for one in info.prices)
+    yield from (variant.constraint for variant in info.price_variants or ())
+
+
+def _find(owner: Provider, name: str) -> ModelInfo | None:
+    exact = next((info for info in owner.models if info.id.lower() == name), None)
+    if exact is not None:
+        return exact
+    return next((info for info in owner.models if _matches(info.match, name)), None)
+
+
+def _matches(clause: MatchLogic, name: str) -> bool:
+    match clause:
+        case ClauseOr():
+            return any(_matches(one, name) for one in clause.or_)
+        case ClauseAnd():
+            return all(_matches(one, name) for one in clause.and_)
+        case ClauseEquals() | ClauseRegex():
+            return clause.is_match(name)
+        case ClauseStartsWith():
+            literal = clause.starts_with.lower()
+            return name.startswith(literal) and _is_harmless(literal, name[len(literal) :])
+        case ClauseEndsWith():
+            literal = clause.ends_with.lower()
+            return name.endswith(literal) and _is_boundary(name[: -len(literal)])
+        case ClauseContains():
+            literal = clause.contains.lower()
+            before, found, after = name.partition(literal)
+            return bool(found) and _is_boundary(before) and _is_harmless(literal, after)
+
+
+def _is_harmless(literal: str, rest: str) -> bool:
+    if _OPEN_DATE.search(literal) and (date := _REST_OF_DATE.match(rest)):
+        rest = rest[date.end() :]
+    return _HARMLESS.fullmatch(rest) is not None
+
+
+def _is_boundary(before: str) -> bool:
+    return not before or before[-1] in "/.:"

@@ -1,0 +1,263 @@
+"""Keep the rate cards of one price book as a frame, and find the card of every span of a batch.
+
+Python runs once per distinct combination of terms, moment and size; what is found is kept, so
+that in steady state a batch costs one join and one gather.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from farebox_processor.frames import MONEY, TOKENS, price_of
+from farebox_processor.model_resolution import resolve
+from farebox_processor.price_book import PriceBook
+from farebox_processor.price_cards import CallTerms, RateCard, draw_card, price_for
+from farebox_processor.price_entries import Rate
+from farebox_processor.price_units import PRICE_PARENTS, SECOND
+
+__all__ = ["CARD_COLUMNS", "CardTable", "Cards", "card_table"]
+
+_TERMS_MAXIMUM: Final = 20_000
+_CARDS_MAXIMUM: Final = 50_000
+_DAY_NS: Final = 86_400_000_000_000
+_THURSDAY: Final = 3  # the weekday of 1970-01-01
+_ATOM: Final = Decimal(1).scaleb(-18)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CALL_COLUMNS: Final = (
+    "provider",
+    "model",
+    "request_model",
+    "region",
+    "service_tier",
+    "price_context",
+)
+
+CARD_COLUMNS: Final = {
+    "card": pl.UInt32(),
+    **{price_of(quantity): MONEY for quantity in TOKENS},
+    "price_source": pl.String(),
+    "priced_model": pl.String(),
+    "contract": pl.String(),
+    "contract_factor": MONEY,
+    "contract_has_prices": pl.Boolean(),
+    "card_reason": pl.String(),
+    "is_rule": pl.Boolean(),
+    "is_rule_per_call": pl.Boolean(),
+    "is_free": pl.Boolean(),
+}
+"""What a rate card says, one row per card: dollars per token, null where it has no price."""
+
+_UNIT_COLUMNS: Final = {
+    "card": pl.UInt32(),
+    "unit": pl.String(),
+    "usd": MONEY,
+    "per": pl.Int64(),
+    "minimum": pl.Decimal(38, 9),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """The rate cards of a batch of spans."""
+
+    rows: pl.DataFrame
+    """CARD_COLUMNS, one row per span, in their order."""
+    units: pl.DataFrame
+    """card, unit, usd, per, minimum: the prices of counted units."""
+
+
+class CardTable:
+    """The rate cards of one book that were drawn so far. Safe for use by several threads."""
+
+    def __init__(self, book: PriceBook) -> None:
+        self._book = book
+        self._lock = Lock()
+        self._changes = np.array([_nanoseconds(one - _EPOCH) for one in book.changes], np.int64)
+        self._hours = np.array(
+            [_nanoseconds(datetime.combine(_EPOCH, one, UTC) - _EPOCH) for one in book.hours],
+            np.int64,
+        )
+        self._thresholds = np.array(book.thresholds, np.int64)
+        self._tenants = sorted({one.tenant for one in book.contracts} - {"*"})
+        self._columns = (
+            *_CALL_COLUMNS,
+            "tenant",
+            *(name for name in book.rule_columns if name not in _CALL_COLUMNS),
+        )
+        self._clear()
+
+    def cards_for(
+        self, usage: pl.DataFrame, input_tokens: pl.Series, *, contracted: bool = False
+    ) -> Cards:
+        """Return the card of each span of `usage`; its size is `input_tokens`."""
+        terms = usage.select(*_CALL_COLUMNS, self._tenant, *self._columns[len(_CALL_COLUMNS) + 1 :])
+        started = usage["started_at"].to_physical().fill_null(0).to_numpy()
+        sizes = input_tokens.to_numpy()
+        with self._lock:
+            if len(self._terms) > _TERMS_MAXIMUM or len(self._row_of) > _CARDS_MAXIMUM:
+                self._clear()
+            numbers = self._numbers_of(terms)
+            codes = self._codes(numbers, started, sizes) * 2 + contracted
+            distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+            missing = [
+                (code, row)
+                for code, row in zip(distinct.tolist(), first.tolist(), strict=True)
+                if code not in self._row_of
+            ]
+            self._draw(missing, numbers, started, sizes, contracted)
+            rows = np.array([self._row_of[code] for code in distinct.tolist()], np.uint32)
+            return Cards(self._cards[rows[inverse]], self._units)
+
+    @property
+    def _tenant(self) -> pl.Expr:
+        # A column of all the tenants would only make as many cards that say the same.
+        tenant = pl.col("tenant")
+        return pl.when(tenant.is_in(self._tenants)).then(tenant).alias("tenant")
+
+    def _clear(self) -> None:
+        text = dict.fromkeys(self._columns, pl.String())
+        self._known = pl.DataFrame(schema={**text, "terms": pl.UInt32()})
+        self._terms: list[CallTerms] = []
+        self._is_recurring = np.zeros(0, bool)
+        self._row_of: dict[int, int] = {}
+        self._cards = pl.DataFrame(schema=CARD_COLUMNS)
+        self._units = pl.DataFrame(schema=_UNIT_COLUMNS)
+
+    def _numbers_of(self, terms: pl.DataFrame) -> npt.NDArray[np.int64]:
+        """Return the number of each row's combination of terms; learn the new ones."""
+        numbers = self._look_up(terms)
+        if numbers.null_count():
+            new = terms.filter(numbers.is_null()).unique(maintain_order=True)
+            self._learn(new)
+            numbers = self._look_up(terms)
+        return numbers.cast(pl.Int64).to_numpy()
+
+    def _look_up(self, terms: pl.DataFrame) -> pl.Series:
+        return terms.join(
+            self._known, on=self._columns, how="left", nulls_equal=True, maintain_order="left"
+        )["terms"]
+
+    def _learn(self, new: pl.DataFrame) -> None:
+        offset = len(self._terms)
+        numbers = pl.int_range(offset, offset + new.height, dtype=pl.UInt32, eager=True)
+        self._known = pl.concat([self._known, new.with_columns(terms=numbers)])
+        learned = [_terms_of(row) for row in new.to_dicts()]
+        self._terms += learned
+        recurring = np.array([_is_recurring(self._book, one) for one in learned], bool)
+        self._is_recurring = np.concatenate([self._is_recurring, recurring])
+
+    def _codes(
+        self,
+        numbers: npt.NDArray[np.int64],
+        started: npt.NDArray[np.int64],
+        sizes: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.int64]:
+        """Return one number per row; rows of one number have one rate card."""
+        dates = np.searchsorted(self._changes, started, side="right")
+        days, clocks = np.divmod(started, _DAY_NS)
+        hours = np.searchsorted(self._hours, clocks, side="right")
+        windows = ((days + _THURSDAY) % 7) * (len(self._hours) + 1) + hours
+        windows = np.where(self._is_recurring[numbers], windows, 0)
+        tiers = np.searchsorted(self._thresholds, sizes, side="left")
+        code = numbers * (len(self._changes) + 1) + dates
+        code = code * (7 * (len(self._hours) + 1)) + windows
+        return code * (len(self._thresholds) + 1) + tiers
+
+    def _draw(
+        self,
+        missing: list[tuple[int, int]],
+        numbers: npt.NDArray[np.int64],
+        started: npt.NDArray[np.int64],
+        sizes: npt.NDArray[np.int64],
+        contracted: bool,
+    ) -> None:
+        """Draw the cards of `missing` (code, a row that has it) and append them to the frames."""
+        if not missing:
+            return
+        offset = self._cards.height
+        drawn: list[RateCard] = []
+        for number, (code, row) in enumerate(missing):
+            at = _EPOCH + timedelta(microseconds=int(started[row]) // 1000)
+            terms, size = self._terms[numbers[row]], int(sizes[row])
+            drawn.append(draw_card(self._book, terms, at, size, contracted=contracted))
+            self._row_of[code] = offset + number
+        rows = [_row(offset + number, card) for number, card in enumerate(drawn)]
+        units = [row for number, card in enumerate(drawn) for row in _units(offset + number, card)]
+        self._cards = pl.concat(
+            [self._cards, pl.DataFrame(rows, schema=CARD_COLUMNS, orient="row")]
+        ).rechunk()
+        self._units = pl.concat(
+            [self._units, pl.DataFrame(units, schema=_UNIT_COLUMNS, orient="row")]
+        )
+
+
+@lru_cache(maxsize=4)
+def card_table(book: PriceBook) -> CardTable:
+    """Return the one table of `book`, which outlives the batches."""
+    return CardTable(book)
+
+
+def _terms_of(row: dict[str, Any]) -> CallTerms:
+    known = {name: row.pop(name) for name in (*_CALL_COLUMNS, "tenant")}
+    return CallTerms(**known, columns=tuple(row.items()))
+
+
+def _is_recurring(book: PriceBook, terms: CallTerms) -> bool:
+    """Return whether the price depends on the hour or on the weekday."""
+    found = resolve(
+        book,
+        terms.provider,
+        terms.model,
+        request_model=terms.request_model,
+        region=terms.region,
+    )
+    entries = book.entries.get((found.provider or "", found.model or ""), ())
+    return any(entry.validity.is_recurring for entry in entries) or (
+        found.base is not None and found.base.is_recurring
+    )
+
+
+def _row(number: int, card: RateCard) -> tuple[object, ...]:
+    contract = card.contract
+    return (
+        number,
+        *(_each(_token_rate(card, quantity)) for quantity in TOKENS),
+        card.source,
+        card.priced_model,
+        contract.id if contract else None,
+        contract.factor if contract else None,
+        bool(contract and contract.prices),
+        card.reason.value if card.reason else None,
+        card.rule is not None,
+        card.rule is not None and SECOND not in card.prices,
+        card.is_free,
+    )
+
+
+def _token_rate(card: RateCard, quantity: str) -> Rate | None:
+    return Rate(Decimal(0)) if card.is_free else price_for(card.prices, quantity)
+
+
+def _each(rate: Rate | None) -> Decimal | None:
+    """Return the price of one; exact, since tokens are priced per power of ten."""
+    return None if rate is None else (rate.usd / rate.per).quantize(_ATOM)
+
+
+def _units(number: int, card: RateCard) -> list[tuple[object, ...]]:
+    names = dict.fromkeys((*card.prices, *PRICE_PARENTS))
+    return [
+        (number, unit, rate.usd, rate.per, card.minimum.get(unit))
+        for unit in names
+        if unit not in TOKENS and (rate := price_for(card.prices, unit)) is not None
+    ]
+
+
+def _nanoseconds(span: timedelta) -> int:
+    return span // timedelta(microseconds=1) * 1000

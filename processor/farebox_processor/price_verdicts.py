@@ -1,0 +1,147 @@
+"""Judge each amount: amounts and bounds in, the cost with its verdict and its reason out."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import polars as pl
+
+from farebox_processor.frames import MONEY, TOKENS
+from farebox_processor.verdicts import CostStatus, Reason, Uncertainty
+
+__all__ = ["STATUS_OF", "add_verdicts"]
+
+STATUS_OF: Final[dict[Reason | Uncertainty, CostStatus]] = {
+    Reason.SUPPLIED_COST: CostStatus.SUPPLIED,
+    Reason.FAILED_WITHOUT_USAGE: CostStatus.EXACT,
+    Reason.RESPONSE_CACHE_HIT: CostStatus.EXACT,
+    Reason.NO_MODEL: CostStatus.UNPRICED,
+    Reason.UNKNOWN_PROVIDER: CostStatus.UNPRICED,
+    Reason.UNKNOWN_MODEL: CostStatus.UNPRICED,
+    Reason.FINE_TUNED: CostStatus.UNPRICED,
+    Reason.NO_PRICE_AT_TIME: CostStatus.UNPRICED,
+    Uncertainty.USAGE_MISSING: CostStatus.UNPRICED,
+    Uncertainty.USAGE_INVALID: CostStatus.UNPRICED,
+    Reason.NO_PRICE_FOR_UNIT: CostStatus.PARTIAL,
+    Reason.NO_PRICE_FOR_SURCHARGE: CostStatus.PARTIAL,
+    Uncertainty.REASONING_UNREPORTED: CostStatus.PARTIAL,
+    Uncertainty.CALLS_UNREPORTED: CostStatus.PARTIAL,
+    Uncertainty.UNITS_UNREPORTED: CostStatus.PARTIAL,
+    Uncertainty.CACHE_UNCOUNTED: CostStatus.PARTIAL,
+    Uncertainty.USAGE_CONTRADICTORY: CostStatus.ESTIMATED,
+    Uncertainty.USAGE_ESTIMATED: CostStatus.ESTIMATED,
+    Uncertainty.AGGREGATE: CostStatus.ESTIMATED,
+    Uncertainty.CACHE_WRITE_UNREPORTED: CostStatus.ESTIMATED,
+    Uncertainty.CACHE_WRITE_TTL_UNREPORTED: CostStatus.ESTIMATED,
+    Uncertainty.REGION_UNREPORTED: CostStatus.ESTIMATED,
+    Reason.NO_PRICE_FOR_DISCOUNT: CostStatus.UPPER_BOUND,
+    Uncertainty.CACHE_READ_UNREPORTED: CostStatus.UPPER_BOUND,
+    Uncertainty.OUTPUT_OVERCOUNTED: CostStatus.UPPER_BOUND,
+}
+"""Each reason and the verdict it leads to. Of several that hold, the first one is named."""
+
+_RANK: Final = {reason: rank for rank, reason in enumerate(STATUS_OF)}
+_REASONS: Final = pl.Series([reason.value for reason in STATUS_OF], dtype=pl.String())
+_STATUSES: Final = pl.Series([status.value for status in STATUS_OF.values()], dtype=pl.String())
+_WITHOUT_COST: Final = [
+    rank for rank, status in enumerate(STATUS_OF.values()) if status is CostStatus.UNPRICED
+]
+_UNLISTED: Final = [*_WITHOUT_COST, _RANK[Reason.FAILED_WITHOUT_USAGE]]
+_FREE: Final = [_RANK[Reason.FAILED_WITHOUT_USAGE], _RANK[Reason.RESPONSE_CACHE_HIT]]
+_SUPPLIED: Final = _RANK[Reason.SUPPLIED_COST]
+_ZERO: Final = pl.lit(0, MONEY)
+_AMOUNTS: Final = ("cost_usd", "cost_low_usd", "cost_high_usd")
+
+
+def add_verdicts(priced: pl.DataFrame, trusted: Iterable[str]) -> pl.DataFrame:
+    """Return `priced` with cost, bounds, `cost_status`, `cost_reason` and `is_listed`.
+
+    Wants `net_usd`, `net_low_usd`, `net_high_usd`: what the call costs the tenant. A span that
+    may not carry money gets nulls. Supplied costs win if the book has no price, or if they come
+    from one of `trusted`: a provider, the attribute's name, or "*".
+    """
+    ranked = priced.with_columns(reason_rank=_reason_rank(priced))
+    supplied = pl.col("supplied_cost_usd")
+    is_supplied = (supplied >= 0).fill_null(False) & (
+        pl.col("reason_rank").is_in(_WITHOUT_COST) | _is_trusted(trusted)
+    )
+    is_candidate = pl.col("candidate")
+    rank = pl.when(is_supplied).then(_SUPPLIED).otherwise("reason_rank")
+    ranked = ranked.with_columns(
+        reason_rank=pl.when(is_candidate).then(rank),
+        is_listed=is_candidate & ~pl.col("reason_rank").is_in(_UNLISTED).fill_null(False),
+    )
+    ranks = ranked["reason_rank"]
+    costs = ranked.with_columns(_costs(supplied)).with_columns(
+        cost_reason=_REASONS.gather(ranks), cost_status=_STATUSES.gather(ranks)
+    )
+    exact = pl.lit(CostStatus.EXACT.value)
+    return costs.with_columns(
+        *(pl.when(is_candidate).then(name).alias(name) for name in _AMOUNTS),
+        cost_status=pl.when(is_candidate).then(pl.col("cost_status").fill_null(exact)),
+    )
+
+
+def _reason_rank(priced: pl.DataFrame) -> pl.Expr:
+    """Return the rank of the first reason in STATUS_OF that holds; null if none does."""
+    ranks: list[pl.Expr] = [
+        pl.when(condition).then(pl.lit(_RANK[reason], pl.Int32))
+        for reason, condition in _conditions().items()
+    ]
+    by_code = {reason.value: rank for reason, rank in _RANK.items()}
+    codes, numbers = list(by_code), pl.Series(list(by_code.values()), dtype=pl.Int32)
+    ranks.append(pl.col("card_reason").replace_strict(codes, numbers, default=None))
+    if priced["uncertainty"].list.len().sum():
+        left = pl.col("uncertainty").list.set_difference("harmless")
+        ranks.append(
+            left.list.eval(pl.element().replace_strict(codes, numbers, default=None)).list.min()
+        )
+    return pl.min_horizontal(ranks)
+
+
+def _conditions() -> dict[Reason | Uncertainty, pl.Expr]:
+    """Return when each reason holds that neither the card nor the uncertainty names."""
+    has_usage = pl.any_horizontal(
+        *(pl.col(quantity).is_not_null() for quantity in TOKENS),
+        pl.col("unit_prices").list.len() > 0,
+    ).fill_null(False)
+    nothing = ~has_usage
+    failed = pl.col("is_error").fill_null(False)
+    return {
+        Reason.FAILED_WITHOUT_USAGE: failed & (nothing | pl.col("is_rule_per_call")),
+        Uncertainty.USAGE_MISSING: nothing,
+        Reason.NO_PRICE_FOR_UNIT: pl.col("lacks_price"),
+    }
+
+
+def _is_trusted(trusted: Iterable[str]) -> pl.Expr:
+    names = sorted(trusted)
+    if "*" in names:
+        return pl.lit(True)
+    return (
+        pl.col("provider").str.to_lowercase().is_in(names)
+        | pl.col("supplied_cost_source").str.to_lowercase().is_in(names)
+    ).fill_null(False)
+
+
+def _costs(supplied: pl.Expr) -> list[pl.Expr]:
+    """Return the cost and its bounds by the rank of the reason."""
+    rank = pl.col("reason_rank")
+    is_free, is_supplied = rank.is_in(_FREE), rank == _SUPPLIED
+    is_unpriced = rank.is_in(_WITHOUT_COST)
+    is_discounted = pl.col("card_reason") == Reason.NO_PRICE_FOR_DISCOUNT
+    has_no_ceiling = pl.col("lacks_price") | (
+        pl.col("card_reason") == Reason.NO_PRICE_FOR_SURCHARGE
+    ).fill_null(False)
+
+    def settled(otherwise: pl.Expr) -> pl.Expr:
+        return (
+            pl.when(is_supplied).then(supplied).when(is_free).then(_ZERO).otherwise(otherwise)
+        ).cast(MONEY)
+
+    low = pl.when(is_unpriced | is_discounted).then(_ZERO).otherwise("net_low_usd")
+    high = pl.when(~(is_unpriced | has_no_ceiling).fill_null(False)).then("net_high_usd")
+    return [
+        settled(pl.when(~is_unpriced.fill_null(False)).then("net_usd")).alias("cost_usd"),
+        settled(low).alias("cost_low_usd"),
+        settled(high).alias("cost_high_usd"),
+    ]

@@ -1,0 +1,74 @@
+"""Price spans: usage and a price book in, amounts, bounds and verdicts out."""
+
+from typing import Final
+
+import polars as pl
+
+from farebox_processor.frames import COST_COMPONENTS, MONEY, PRICED_SPANS, TOKENS, price_of
+from farebox_processor.price_amounts import add_amounts, total_input
+from farebox_processor.price_book import PriceBook
+from farebox_processor.price_bounds import add_bounds
+from farebox_processor.price_table import Cards, CardTable, card_table
+from farebox_processor.price_verdicts import add_verdicts
+
+__all__ = ["price_spans"]
+
+_LISTED: Final = (
+    *(price_of(quantity) for quantity in TOKENS),
+    "unit_prices",
+    *COST_COMPONENTS,
+    "list_cost_usd",
+    "price_source",
+)
+"""What is null where the book has no price."""
+
+_NET: Final = {"net_usd": "list_cost_usd", "net_low_usd": "low_usd", "net_high_usd": "high_usd"}
+
+
+def price_spans(usage: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """Return PRICED_SPANS (and `request`, if `usage` has it), one row per row of `usage`.
+
+    Prices are those in force when the span started, in UTC. Whatever an earlier pricing left in
+    `usage` is replaced, so that rating again is the same function.
+    """
+    passed_on = [name for name in ("request",) if name in usage.columns]
+    table = card_table(book)
+    listed = _rated(usage, table, book)
+    judged = add_verdicts(_net(listed, table, book), book.trusted)
+    return judged.with_columns(
+        *(pl.when("is_listed").then(name).alias(name) for name in _LISTED),
+        contract=pl.when(pl.col("is_listed")).then("contract"),
+        rating_revision=pl.lit(book.revision, pl.UInt16()),
+    ).select(*passed_on, *(pl.col(name).cast(kind) for name, kind in PRICED_SPANS.items()))
+
+
+def _rated(
+    usage: pl.DataFrame, table: CardTable, book: PriceBook, *, contracted: bool = False
+) -> pl.DataFrame:
+    """Return amounts and bounds at list prices, or at the fixed prices of contracts."""
+
+    def rate(calls: pl.DataFrame, size: int | None) -> tuple[pl.DataFrame, Cards]:
+        own = total_input(calls)
+        sizes = own if size is None else own.clip(size, size)
+        cards = table.cards_for(calls, sizes, contracted=contracted)
+        return add_amounts(calls, cards), cards
+
+    priced, cards = rate(usage, None)
+    return add_bounds(priced, cards, rate, regions=book.regions)
+
+
+def _net(listed: pl.DataFrame, table: CardTable, book: PriceBook) -> pl.DataFrame:
+    """Return `listed` with what the tenant pays: after discount, markup and fixed prices."""
+    net = listed.with_columns(**{net: pl.col(amount) for net, amount in _NET.items()})
+    if listed["contract_has_prices"].any():
+        fixed = _rated(
+            listed.with_row_index("row").filter("contract_has_prices"),
+            table,
+            book,
+            contracted=True,
+        ).select("row", **{net: pl.col(amount) for net, amount in _NET.items()})
+        net = net.with_row_index("row").update(fixed, on="row").drop("row")
+    if listed["contract"].null_count() == listed.height:
+        return net
+    factor = pl.col("contract_factor").fill_null(1)
+    return net.with_columns((pl.col(name) * factor).cast(MONEY) for name in _NET)
