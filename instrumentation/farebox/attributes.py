@@ -4,6 +4,12 @@ from typing import Final
 
 __all__ = [
     "ACTION",
+    "ANTHROPIC_SERVICE_TIER",
+    "ANTHROPIC_SPEED",
+    "CACHE_READ_TOKENS",
+    "CACHE_WRITE_1H_TOKENS",
+    "CACHE_WRITE_5M_TOKENS",
+    "CACHE_WRITE_TOKENS",
     "CONVERSATION_COST",
     "CONVERSATION_ENDED",
     "CONVERSATION_ID",
@@ -21,14 +27,25 @@ __all__ = [
     "COST_SOURCE",
     "COST_STATUS",
     "COST_UNITS",
+    "EXTRA_PREFIX",
     "FEATURE",
     "INFERENCE_GEO",
+    "INPUT_TOKENS",
+    "OPENAI_SERVICE_TIER",
+    "OPERATION_NAME",
     "OUTCOME",
+    "OUTPUT_TOKENS",
     "PRICE_RULE",
     "PROCESSING",
+    "PROVIDER_NAME",
+    "REASONING_TOKENS",
     "RECORDED_COST",
+    "REQUEST_MODEL",
+    "RESPONSE_ID",
+    "RESPONSE_MODEL",
     "TENANT_ID",
     "TOKEN_SEMANTICS",
+    "TOOL_NAME",
     "TURN_ID",
     "USAGE_ESTIMATED",
     "USAGE_PREFIX",
@@ -44,6 +61,35 @@ USER_ID: Final = "user.id"
 """Who the conversation is with, as OpenTelemetry names it."""
 TOKEN_SEMANTICS: Final = "gen_ai.token.semantics"  # noqa: S105 - a name, not a secret
 """`inclusive`: input tokens include cached ones, as the conventions ask for."""
+
+OPERATION_NAME: Final = "gen_ai.operation.name"
+"""What kind of call it is: chat, embeddings, execute_tool, ..."""
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+"""Who is billing the call."""
+REQUEST_MODEL: Final = "gen_ai.request.model"
+"""The model that was asked for."""
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+"""The model that answered."""
+RESPONSE_ID: Final = "gen_ai.response.id"
+"""The provider's name of the answer: the same on every record of one call."""
+TOOL_NAME: Final = "gen_ai.tool.name"
+"""The tool that was run."""
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+"""All input, cached included."""
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+"""All output, reasoning included."""
+CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+"""Of the input, read from a cache."""
+CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+"""Of the input, written to a cache."""
+REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+"""Of the output, reasoning."""
+OPENAI_SERVICE_TIER: Final = "openai.response.service_tier"
+"""The tier that OpenAI served the call in."""
+ANTHROPIC_SERVICE_TIER: Final = "anthropic.response.service_tier"
+"""The tier that Anthropic served the call in, as its SDK names it."""
+ANTHROPIC_SPEED: Final = "anthropic.response.speed"
+"""fast, where Anthropic served the call in its fast mode."""
 
 # --- what the instrumentation says of a conversation ---------------------------------------------
 TENANT_ID: Final = "farebox.tenant.id"
@@ -62,10 +108,16 @@ TURN_ID: Final = "farebox.turn.id"
 """One exchange, from what the user asked to what they were answered."""
 OUTCOME: Final = "farebox.outcome"
 """How the conversation ended: resolved, escalated, abandoned, ..."""
+EXTRA_PREFIX: Final = "farebox.extra."
+"""Followed by the name of a dimension of the service's own: farebox.extra.campaign."""
 
 # --- what the instrumentation completes of a call's usage ----------------------------------------
 USAGE_PREFIX: Final = "farebox.usage."
 """Followed by a unit: how many of it the call used, as farebox.usage.web_search = 2."""
+CACHE_WRITE_5M_TOKENS: Final = "farebox.usage.cache_write_5m_tokens"
+"""Of the cache writes, those that live for five minutes."""
+CACHE_WRITE_1H_TOKENS: Final = "farebox.usage.cache_write_1h_tokens"
+"""Of the cache writes, those that live for an hour."""
 USAGE_ESTIMATED: Final = "farebox.usage.estimated"
 """True where the token counts were estimated by the instrumentation (a stream that was cut)."""
 PROCESSING: Final = "farebox.processing"

@@ -1,0 +1,161 @@
+"""Follows each request of the google-genai SDK, also those that one call makes by itself.
+
+With automatic function calling one `generate_content` is several requests, each billed, while its
+span has the usage of the last. Each then gets a span of its own, below.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import wraps
+from time import time_ns
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from farebox import attributes
+from farebox._guard import harmless
+from farebox.completion.spans import call_span
+from farebox.completion.versions import known_class, known_version
+
+__all__ = ["complete", "leave"]
+
+_METHODS: Final = ("_generate_content", "_generate_content_stream")
+_originals: list[tuple[Any, str, Any]] = []
+_FIRST: Final = "_farebox_first_request"
+"""Attribute of a span object that keeps its first request until it is known to have several."""
+
+
+def complete() -> bool:
+    """Record every request of the SDK; False if it is not installed."""
+    if not known_version("google-genai", "google.genai", range(1, 3)):
+        return False
+    models = known_class("google.genai.models", "Models", *_METHODS)
+    async_models = known_class("google.genai.models", "AsyncModels", *_METHODS)
+    if not _originals:
+        _follow(models, "_generate_content", _whole)
+        _follow(models, "_generate_content_stream", _stream)
+        _follow(async_models, "_generate_content", _async_whole)
+        _follow(async_models, "_generate_content_stream", _async_stream)
+    return True
+
+
+def leave() -> None:
+    """Undo `complete`."""
+    while _originals:
+        owner, name, original = _originals.pop()
+        setattr(owner, name, original)
+
+
+def _follow(owner: Any, name: str, follow: Callable[[Any], Any]) -> None:
+    original = getattr(owner, name)
+    _originals.append((owner, name, original))
+    setattr(owner, name, wraps(original)(follow(original)))
+
+
+def _whole(original: Any) -> Any:
+    def request(self: Any, **kwargs: Any) -> Any:
+        started = time_ns()
+        response = original(self, **kwargs)
+        _record(self, kwargs, started, response)
+        return response
+
+    return request
+
+
+def _async_whole(original: Any) -> Any:
+    async def request(self: Any, **kwargs: Any) -> Any:
+        started = time_ns()
+        response = await original(self, **kwargs)
+        _record(self, kwargs, started, response)
+        return response
+
+    return request
+
+
+def _stream(original: Any) -> Any:
+    def request(self: Any, **kwargs: Any) -> Iterator[Any]:
+        started, last = time_ns(), None
+        for chunk in original(self, **kwargs):
+            last = chunk
+            yield chunk
+        _record(self, kwargs, started, last)
+
+    return request
+
+
+def _async_stream(original: Any) -> Any:
+    async def request(self: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        started = time_ns()
+        chunks = await original(self, **kwargs)
+
+        async def watched() -> AsyncIterator[Any]:
+            last = None
+            async for chunk in chunks:
+                last = chunk
+                yield chunk
+            _record(self, kwargs, started, last)
+
+        return watched()
+
+    return request
+
+
+@harmless("google-genai response")
+def _record(models: Any, asked: dict[str, Any], started: int, response: Any) -> None:
+    span = call_span()
+    if span is None or getattr(response, "usage_metadata", None) is None:
+        return
+    said = _said(models, asked, response)
+    span.set_attributes({k: v for k, v in said.items() if k.startswith(attributes.USAGE_PREFIX)})
+    first = getattr(span, _FIRST, None)
+    if first is None:
+        setattr(span, _FIRST, (said, started, time_ns()))
+        return
+    if first != ():
+        _emit(span, *first)
+        setattr(span, _FIRST, ())
+    _emit(span, said, started, time_ns())
+
+
+def _emit(parent: Span, said: dict[str, AttributeValue], started: int, ended: int) -> None:
+    trace.get_tracer("farebox").start_span(
+        f"generate_content {said[attributes.REQUEST_MODEL]!s}",
+        context=trace.set_span_in_context(parent),
+        kind=SpanKind.CLIENT,
+        attributes=said,
+        start_time=started,
+    ).end(ended)
+
+
+def _said(models: Any, asked: dict[str, Any], response: Any) -> dict[str, AttributeValue]:
+    usage = response.usage_metadata
+    on_vertex = bool(getattr(getattr(models, "_api_client", None), "vertexai", False))
+    thoughts = usage.thoughts_token_count or 0
+    said: dict[str, AttributeValue | None] = {
+        attributes.OPERATION_NAME: "generate_content",
+        attributes.PROVIDER_NAME: "gcp.vertex_ai" if on_vertex else "gcp.gemini",
+        attributes.REQUEST_MODEL: str(asked.get("model")),
+        attributes.RESPONSE_MODEL: response.model_version,
+        attributes.RESPONSE_ID: response.response_id,
+        attributes.TOKEN_SEMANTICS: "inclusive",
+        attributes.INPUT_TOKENS: (usage.prompt_token_count or 0)
+        + (usage.tool_use_prompt_token_count or 0),
+        attributes.OUTPUT_TOKENS: (usage.candidates_token_count or 0) + thoughts,
+        attributes.CACHE_READ_TOKENS: usage.cached_content_token_count or None,
+        attributes.REASONING_TOKENS: thoughts or None,
+        attributes.USAGE_PREFIX + "web_search": _searches(response) or None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _searches(response: Any) -> int:
+    """Return how many searches are billed: up to Gemini 2 one for a grounded answer, then each."""
+    grounding = [
+        found
+        for candidate in response.candidates or ()
+        if (found := getattr(candidate, "grounding_metadata", None)) is not None
+    ]
+    queries = sum(len(found.web_search_queries or ()) for found in grounding)
+    per_answer = str(response.model_version or "").startswith(("gemini-1", "gemini-2"))
+    return min(queries, 1) if per_answer else queries

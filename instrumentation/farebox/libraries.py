@@ -1,0 +1,229 @@
+"""What is installed goes in; out comes which instrumentation records each GenAI library."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any, Final
+
+from opentelemetry.trace import TracerProvider
+
+from farebox._guard import note_fault, say_once
+
+__all__ = ["LIBRARIES", "Choice", "Library", "allows", "choose", "keep_one_record_of_anthropic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library that calls models, and who can record it, the preferred one first."""
+
+    name: str
+    module: str
+    """What has to be importable for the library to be there."""
+    instrumentors: Sequence[str]
+    """`module:class` of each instrumentor."""
+    extra: str | None = None
+    """The extra of farebox that brings the preferred one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who records a library, and why."""
+
+    library: str
+    instrumentation: str | None
+    """Module of the instrumentation; None: nobody records the library."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.library}: {self.instrumentation or 'nobody'} ({self.reason})"
+
+
+def _library(name: str, module: str, *instrumentors: str, extra: str | None = None) -> Library:
+    return Library(name, module, instrumentors, extra)
+
+
+_OTEL: Final = "opentelemetry.instrumentation"
+_OI: Final = "openinference.instrumentation"
+
+LIBRARIES: Final = (
+    _library(
+        "openai",
+        "openai",
+        f"{_OTEL}.genai.openai:OpenAIInstrumentor",
+        f"{_OTEL}.openai_v2:OpenAIInstrumentor",
+        f"{_OTEL}.openai:OpenAIInstrumentor",
+        f"{_OI}.openai:OpenAIInstrumentor",
+        extra="openai",
+    ),
+    _library(
+        "anthropic",
+        "anthropic",
+        f"{_OTEL}.genai.anthropic:AnthropicInstrumentor",
+        f"{_OTEL}.anthropic:AnthropicInstrumentor",
+        f"{_OI}.anthropic:AnthropicInstrumentor",
+        extra="anthropic",
+    ),
+    _library(
+        "google-genai",
+        "google.genai",
+        f"{_OTEL}.google_genai:GoogleGenAiSdkInstrumentor",
+        f"{_OTEL}.google_generativeai:GoogleGenerativeAiInstrumentor",
+        f"{_OI}.google_genai:GoogleGenAIInstrumentor",
+        extra="google-genai",
+    ),
+    _library(
+        "langchain",
+        "langchain",
+        f"{_OTEL}.genai.langchain:LangChainInstrumentor",
+        f"{_OTEL}.langchain:LangchainInstrumentor",
+        f"{_OI}.langchain:LangChainInstrumentor",
+        extra="langchain",
+    ),
+    _library(
+        "openai-agents",
+        "agents",
+        f"{_OTEL}.genai.openai_agents:OpenAIAgentsInstrumentor",
+        f"{_OTEL}.openai_agents:OpenAIAgentsInstrumentor",
+        f"{_OI}.openai_agents:OpenAIAgentsInstrumentor",
+        extra="openai-agents",
+    ),
+    _library(
+        "llama-index",
+        "llama_index.core",
+        f"{_OTEL}.genai.llama_index:LlamaIndexInstrumentor",
+        f"{_OTEL}.llamaindex:LlamaIndexInstrumentor",
+        f"{_OI}.llama_index:LlamaIndexInstrumentor",
+    ),
+    _library(
+        "bedrock",
+        "botocore",
+        f"{_OTEL}.botocore:BotocoreInstrumentor",
+        f"{_OTEL}.bedrock:BedrockInstrumentor",
+        f"{_OI}.bedrock:BedrockInstrumentor",
+        extra="bedrock",
+    ),
+    _library(
+        "mistral",
+        "mistralai",
+        f"{_OTEL}.mistralai:MistralAiInstrumentor",
+        f"{_OI}.mistralai:MistralAIInstrumentor",
+    ),
+    _library("cohere", "cohere", f"{_OTEL}.cohere:CohereInstrumentor"),
+)
+"""Official instrumentations before Traceloop's before OpenInference's."""
+
+_ANTHROPIC_SWITCH: Final = "ANTHROPIC_OPEN_TELEMETRY"
+_ANTHROPIC_SPANS_SINCE: Final = 2
+
+
+def choose(provider: TracerProvider, only: Iterable[str] | None = None) -> list[Choice]:
+    """Turn on one instrumentation for each library that is installed, and say which and why.
+
+    One that the service turned on itself stays. `only` names the libraries to look at; None: all.
+    """
+    wanted = None if only is None else set(only)
+    return [
+        _choice_for(library, provider)
+        for library in LIBRARIES
+        if is_installed(library.module) and (wanted is None or library.name in wanted)
+    ]
+
+
+def allows(entry_point: str) -> bool:
+    """Tell whether an instrumentor (`module:class`) is to be turned on, where a loader asks.
+
+    False only for the further ones of a library of which a preferred one is installed.
+    """
+    for library in LIBRARIES:
+        if entry_point in library.instrumentors:
+            return entry_point == next(_installed(library), entry_point)
+    return True
+
+
+def is_installed(module: str) -> bool:
+    """Tell whether a module could be imported, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # a parent is missing, or is no package
+        return False
+
+
+def keep_one_record_of_anthropic() -> str | None:
+    """Silence the spans that Anthropic's SDK emits by itself, if another records it as well.
+
+    Returns what was decided. The SDK's own switch decides where the service has set it.
+    """
+    library = next(library for library in LIBRARIES if library.name == "anthropic")
+    if not is_installed(library.module) or not _emits_spans_itself():
+        return None
+    other = next(_installed(library), None)
+    said = os.environ.get(_ANTHROPIC_SWITCH)
+    if other is None:
+        return "the SDK's own spans"
+    if said is None:
+        os.environ[_ANTHROPIC_SWITCH] = "false"
+        return None
+    if said.lower() != "false":
+        return "the SDK's own spans"
+    return None
+
+
+def _emits_spans_itself() -> bool:
+    try:
+        return int(version("anthropic").split(".")[0]) >= _ANTHROPIC_SPANS_SINCE
+    except (PackageNotFoundError, ValueError):
+        return False
+
+
+def _installed(library: Library) -> Iterator[str]:
+    return (path for path in library.instrumentors if is_installed(path.partition(":")[0]))
+
+
+def _choice_for(library: Library, provider: TracerProvider) -> Choice:
+    if library.name == "anthropic" and (own := keep_one_record_of_anthropic()):
+        return Choice(library.name, "com.anthropic.sdk.python", own)
+    installed = list(_installed(library))
+    active = [path for path in installed if _is_on(path)]
+    if len(active) > 1:
+        say_once(
+            f"{library.name} is recorded by {' and by '.join(map(_module, active))}: each call is "
+            "billed once all the same, but turn one of them off"
+        )
+    if active:
+        return Choice(library.name, _module(active[0]), "turned on by the service")
+    for path in installed:
+        if _turn_on(path, provider):
+            return Choice(library.name, _module(path), "the preferred one of those installed")
+    hint = f"pip install 'farebox[{library.extra}]'" if library.extra else "none is installed"
+    return Choice(library.name, None, hint if not installed else "none fits its version")
+
+
+def _module(path: str) -> str:
+    return path.partition(":")[0]
+
+
+def _loaded(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)()
+
+
+def _is_on(path: str) -> bool:
+    try:
+        return bool(_loaded(path).is_instrumented_by_opentelemetry)
+    except Exception as error:  # somebody else's package: whatever it raises, it is not on
+        note_fault(f"looking at {path}", error)
+        return False
+
+
+def _turn_on(path: str, provider: TracerProvider) -> bool:
+    try:
+        instrumentor = _loaded(path)
+        instrumentor.instrument(tracer_provider=provider)
+        # One that does not fit the library's version logs so, and stays off.
+        return bool(instrumentor.is_instrumented_by_opentelemetry)
+    except Exception as error:  # somebody else's package: the next one may do
+        note_fault(f"turning on {path}", error)
+        return False

@@ -1,0 +1,168 @@
+"""One call sets a service up: where spans go, what they are stamped with, who records what."""
+
+import logging
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from farebox import completion, libraries
+from farebox._guard import note_fault, say_once
+from farebox._settings import BAGGAGE_FIELDS, Settings, use_settings
+from farebox.redaction import RedactingSpanExporter, Redactor
+from farebox.stamping import stamp_spans_of
+from farebox.standing import Status, remember, status
+from farebox.threads import follow_executors
+
+__all__ = ["instrument", "join"]
+
+_logger = logging.getLogger("farebox")
+
+_CONTENT_SWITCHES: Final = {
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": ("NO_CONTENT", "SPAN_ONLY"),
+    "TRACELOOP_TRACE_CONTENT": ("false", "true"),
+    "OPENINFERENCE_HIDE_INPUTS": ("true", "false"),
+    "OPENINFERENCE_HIDE_OUTPUTS": ("true", "false"),
+}
+"""Each instrumentation's own switch: its value without and with the text of conversations.
+Traceloop's and OpenInference's record it unless told not to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    service_name: str | None
+    endpoint: str | None
+    redact: Redactor | None
+    tracer_provider: TracerProvider | None
+
+
+def instrument(  # noqa: PLR0913 - one keyword per decision of the service
+    service_name: str | None = None,
+    *,
+    endpoint: str | None = None,
+    capture_content: bool = False,
+    redact: Redactor | None = None,
+    accept_baggage: bool = True,
+    baggage_fields: Collection[str] = BAGGAGE_FIELDS,
+    only: Collection[str] | None = None,
+    tracer_provider: TracerProvider | None = None,
+) -> Status:
+    """Set up tracing of GenAI calls, or join what the service has set up already.
+
+    `endpoint` is where OTLP goes; without it the OTEL_* variables say. `capture_content` lets the
+    text of conversations into spans, `redact` sees it first. `accept_baggage` False refuses the
+    conversations that requests bring along, for services at the edge. `only` names the libraries
+    to record ("openai", ...). Never raises; returns what was done, as `status` does later.
+    """
+    try:
+        use_settings(Settings(accept_baggage, frozenset(baggage_fields)))
+        if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            remember(Status(provider="disabled"))
+            return status()
+        for switch, (without, with_content) in _CONTENT_SWITCHES.items():
+            os.environ.setdefault(switch, with_content if capture_content else without)
+        how, provider = _provider(_Request(service_name, endpoint, redact, tracer_provider))
+        _join(provider, how, only=only)
+    except Exception as error:  # a service that is not instrumented is still a service
+        note_fault("instrument", error)
+    return status()
+
+
+def join(provider: TracerProvider | None = None) -> Status:
+    """Stamp spans and complete usage, and leave it to others to turn on instrumentations.
+
+    For programs that something else sets up: opentelemetry-instrument, a vendor's agent.
+    """
+    try:
+        found = provider or trace.get_tracer_provider()
+        if isinstance(found, TracerProvider):
+            _join(found, "joined", only=())
+            libraries.keep_one_record_of_anthropic()
+    except Exception as error:  # a service that is not instrumented is still a service
+        note_fault("join", error)
+    return status()
+
+
+def _join(provider: TracerProvider, how: str, *, only: Collection[str] | None) -> None:
+    stamp_spans_of(provider)
+    follow_executors()
+    choices = libraries.choose(provider, only)
+    done, aside = completion.turn_on()
+    remember(Status(how, tuple(choices), tuple(done), tuple(aside)))
+    _logger.info("%s", status())
+
+
+def _provider(request: _Request) -> tuple[str, TracerProvider]:
+    found = request.tracer_provider or trace.get_tracer_provider()
+    if not isinstance(found, TracerProvider):
+        return "created", _created(request)
+    if request.endpoint:
+        _export_to(found, request.endpoint, request.redact)
+    elif request.redact:
+        say_once("redact: the TracerProvider is not farebox's; its exporters see all of the text")
+    return "joined", found
+
+
+def _created(request: _Request) -> TracerProvider:
+    from opentelemetry.sdk._configuration import (  # noqa: PLC0415 - heavy, and only needed here
+        _OTelSDKConfigurator,
+    )
+
+    if request.endpoint:
+        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = request.endpoint
+        os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", _protocol(request.endpoint))
+    if not libraries.is_installed("opentelemetry.exporter.otlp"):
+        say_once("no spans are exported: pip install 'farebox[otlp]'")
+        os.environ.setdefault("OTEL_TRACES_EXPORTER", "none")
+    os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp")
+    named = {"service.name": request.service_name} if request.service_name else {}
+    more = {"export_span_processor": _redacting(request.redact)} if request.redact else {}
+    configurator: Any = _OTelSDKConfigurator
+    configurator().configure(resource_attributes=named, **more)
+    created = trace.get_tracer_provider()
+    if not isinstance(created, TracerProvider):
+        raise TypeError(f"the SDK set up {type(created).__name__}, expected a TracerProvider")
+    return created
+
+
+def _protocol(endpoint: str) -> str:
+    parts = urlsplit(endpoint)
+    return "http/protobuf" if parts.port == 4318 or parts.path.strip("/") else "grpc"
+
+
+def _redacting(redact: Redactor) -> Any:
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    def processor(exporter: Any, *args: Any, **kwargs: Any) -> BatchSpanProcessor:
+        return BatchSpanProcessor(RedactingSpanExporter(exporter, redact), *args, **kwargs)
+
+    return processor
+
+
+def _export_to(provider: TracerProvider, endpoint: str, redact: Redactor | None) -> None:
+    from opentelemetry.sdk.trace.export import (  # noqa: PLC0415
+        BatchSpanProcessor,
+        SpanExporter,
+    )
+
+    exporter: SpanExporter
+    if _protocol(endpoint) == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter as GrpcExporter,
+        )
+
+        exporter = GrpcExporter(endpoint=endpoint)
+    else:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter as HttpExporter,
+        )
+
+        base = endpoint.rstrip("/")
+        exporter = HttpExporter(base if base.endswith("/v1/traces") else f"{base}/v1/traces")
+    provider.add_span_processor(
+        BatchSpanProcessor(RedactingSpanExporter(exporter, redact) if redact else exporter)
+    )
