@@ -17,4 +17,8 @@ CREATE TABLE IF NOT EXISTS plans
 -- A few rows a load; the same load written twice is one.
 ENGINE = ReplacingMergeTree
 ORDER BY (loaded_at, tenant, feature, position)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS
+    -- Plans that are put back are a new load with the same rows: it must not be taken for a repeat.
+    non_replicated_deduplication_window = 0,
+    fsync_after_insert = 1,
+    fsync_part_directory = 1;

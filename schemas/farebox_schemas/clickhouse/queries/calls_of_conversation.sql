@@ -1,0 +1,11 @@
+-- Every call of a conversation's traces, billed or rejected.
+SELECT * EXCEPT (stored_at)
+FROM calls FINAL
+WHERE (tenant, trace_id) IN
+(
+    SELECT tenant, trace_id
+    FROM traces FINAL
+    WHERE tenant = {tenant:String} AND conversation_id = {conversation_id:String}
+)
+ORDER BY started_at, trace_id, span_id
+LIMIT {limit:UInt32}
