@@ -1,0 +1,105 @@
+"""Spans and long attributes in, one wide frame out: what any dialect asks a span for, cleaned.
+
+A text attribute is a column of its own name. A count is a column `#name` of whole numbers from 0 to
+2^40; what is none of those is null there and true in a column `!name`, which exists only if a batch
+holds such nonsense. SPAN_NAME and IS_FAILED come from the span itself.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from farebox_processor.attribute_columns import gather
+from farebox_processor.dialects import Dialects
+
+__all__ = [
+    "IS_FAILED",
+    "LARGEST_COUNT",
+    "SPAN_NAME",
+    "Wide",
+    "invalid_column",
+    "number_column",
+    "widen",
+]
+
+LARGEST_COUNT: Final = 2**40
+"""No call uses a trillion tokens; sums of what is left stay far below 2^63."""
+
+SPAN_NAME: Final = "@span_name"
+IS_FAILED: Final = "@is_failed"
+
+_ERROR: Final = 2  # status code of OTLP
+_EMPTY: Final = 0  # kind of an attribute without a value
+
+
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """The attributes of a batch of spans, one row per span, and which of them there are."""
+
+    cells: pl.DataFrame
+    numbers: frozenset[str]
+    texts: frozenset[str]
+    invalid: frozenset[str]
+    """Attributes that hold nonsense on some span, where a count was expected."""
+
+    def part(self, rows: pl.Series) -> "Wide":
+        """Return some rows, with what there is on them."""
+        cells = self.cells.filter(rows)
+        held = {
+            name
+            for name, nulls in cells.null_count().row(0, named=True).items()
+            if nulls < cells.height
+        }
+        return Wide(
+            cells=cells,
+            numbers=frozenset(key for key in self.numbers if number_column(key) in held),
+            texts=frozenset(key for key in self.texts if key in held),
+            invalid=self.invalid,
+        )
+
+
+def number_column(key: str) -> str:
+    """Return the column that holds the attribute `key` as a count."""
+    return f"#{key}"
+
+
+def invalid_column(key: str) -> str:
+    """Return the column that says where the attribute `key` is no count."""
+    return f"!{key}"
+
+
+def widen(spans: pl.DataFrame, attributes: pl.DataFrame, dialects: Dialects) -> Wide:
+    """Gather what the dialects ask for from the attributes of `spans`."""
+    own = spans.select(
+        pl.col("span_name").alias(SPAN_NAME),
+        (pl.col("status_code") == _ERROR).fill_null(False).alias(IS_FAILED),
+    )
+    cells = gather(attributes, spans.height, sorted(dialects.number_keys | dialects.text_keys))
+    present = frozenset(cells.present)
+    number_keys = sorted(present & dialects.number_keys)
+    text_keys = sorted(present & dialects.text_keys)
+    numbers = cells.integers(number_keys).select(
+        pl.when(pl.col(key).is_between(0, LARGEST_COUNT))
+        .then(pl.col(key))
+        .alias(number_column(key))
+        for key in number_keys
+    )
+    kinds = cells.kinds(number_keys)
+    invalid = [key for key in number_keys if _has_nonsense(numbers[number_column(key)], kinds[key])]
+    nonsense = [
+        (numbers[number_column(key)].is_null() & (kinds[key] > _EMPTY).fill_null(False)).alias(
+            invalid_column(key)
+        )
+        for key in invalid
+    ]
+    return Wide(
+        cells=own.hstack(numbers).hstack(cells.texts(text_keys)).hstack(nonsense),
+        numbers=frozenset(number_keys),
+        texts=frozenset(text_keys),
+        invalid=frozenset(invalid),
+    )
+
+
+def _has_nonsense(number: pl.Series, kind: pl.Series) -> bool:
+    return number.null_count() > kind.null_count()

@@ -1,0 +1,103 @@
+"""Sources of a dialect in, Polars expressions over the wide frame out.
+
+An expression is made only from what a batch holds: of some two hundred attributes that the dialects
+know, a span carries twenty, and a column of nulls costs as much as a full one.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import polars as pl
+
+from farebox_processor.dialect_model import Source
+from farebox_processor.frames import MONEY
+from farebox_processor.usage_cells import LARGEST_COUNT, Wide, invalid_column, number_column
+
+__all__ = ["NO_NUMBER", "NO_TEXT", "is_nonsense", "money", "number", "text"]
+
+NO_NUMBER: Final = pl.lit(None, dtype=pl.Int64)
+NO_TEXT: Final = pl.lit(None, dtype=pl.String)
+
+# Keys of JSON or of a Python dict that was printed. A quote inside of a JSON text is escaped, so
+# what a user or a model wrote cannot look like a key.
+_KEY: Final = r"""["']{key}["']\s*:\s*"""
+_DOWN: Final = r"\{(?:[^{}]|\{[^{}]*\})*?"
+_NUMBER: Final = r"(-?[0-9][0-9.eE+-]*)"
+_TEXT: Final = r"""["']([^"']+)["']"""
+
+
+def number(sources: Iterable[Source], wide: Wide) -> pl.Expr | None:
+    """Return the first count that `sources` find: Int64; None if the batch has none of them."""
+    found = [_number(source) for source in sources if _is_held(source, wide)]
+    return _first(found)
+
+
+def text(sources: Iterable[Source], wide: Wide) -> pl.Expr | None:
+    """Return the first text, not empty, that `sources` find; None if the batch has none of them."""
+    return _first([_text(source) for source in sources if source.attribute in wide.texts])
+
+
+def money(source: Source, wide: Wide) -> pl.Expr | None:
+    """Return the amount that `source` finds, 0 or more, as Decimal; None if the batch has none."""
+    if source.attribute not in wide.texts:
+        return None
+    if source.sum is not None:
+        amount = (
+            pl.col(source.attribute)
+            .str.extract_all(source.sum)
+            .list.eval(pl.element().str.extract(source.sum).cast(MONEY, strict=False))
+            .list.sum()
+        )
+    else:
+        pattern = _path_pattern(source.path, _NUMBER) if source.path else None
+        column = pl.col(source.attribute)
+        amount = (column.str.extract(pattern) if pattern else column).cast(MONEY, strict=False)
+    return pl.when(amount >= 0).then(amount)
+
+
+def is_nonsense(sources: Iterable[Source], wide: Wide) -> pl.Expr | None:
+    """Return whether an attribute of `sources` holds what is no count; None if none ever does."""
+    wrong = [
+        pl.col(invalid_column(source.attribute))
+        for source in sources
+        if not source.inside and source.attribute in wide.invalid
+    ]
+    return pl.any_horizontal(wrong) if wrong else None
+
+
+def _is_held(source: Source, wide: Wide) -> bool:
+    return source.attribute in (wide.texts if source.inside else wide.numbers)
+
+
+def _first(found: list[pl.Expr]) -> pl.Expr | None:
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else pl.coalesce(found)
+
+
+def _number(source: Source) -> pl.Expr:
+    if not source.inside:
+        return pl.col(number_column(source.attribute))
+    column = pl.col(source.attribute)
+    if source.count is not None:
+        matches = column.str.count_matches(source.count).cast(pl.Int64)
+        return pl.when(matches > 0).then(matches)
+    pattern = source.pattern or _path_pattern(source.path, _NUMBER)
+    read = column.str.extract(pattern).cast(pl.Float64, strict=False)
+    is_count = read.is_between(0, LARGEST_COUNT) & (read.floor() == read)
+    return pl.when(is_count).then(read).cast(pl.Int64, strict=False)
+
+
+def _text(source: Source) -> pl.Expr:
+    column = pl.col(source.attribute)
+    if source.value is not None:
+        return pl.when(column.is_not_null()).then(pl.lit(source.value))
+    if source.pattern is not None:
+        return column.str.extract(source.pattern)
+    if source.path:
+        return column.str.extract(_path_pattern(source.path, _TEXT))
+    return pl.when(column != "").then(column)
+
+
+def _path_pattern(path: tuple[str, ...], value: str) -> str:
+    return _DOWN.join(_KEY.format(key=key) for key in path) + value
