@@ -22,7 +22,7 @@ _TOOL_CALL: Final = r"(?i)tool[_-]?(?:call|use)|function_call"
 """tool_calls, tool_call, tool_use, tool-calls, toolUse, function_call: all in use."""
 
 _PLAIN_END: Final = "end_turn"
-"""Anthropic's word for an answer that waits for nothing, even where a server tool was used in it."""
+"""Anthropic's word for an answer that waits for nothing, even if a server tool was used in it."""
 
 _OPENAI_MODEL: Final = r"^(?:[a-z_.]+/)?(?:gpt-|chatgpt|o[0-9]|text-embedding-)"
 
@@ -78,10 +78,7 @@ def _vendor() -> pl.Expr:
         .then(pl.lit("anthropic"))
         .when(model.str.contains("gemini", literal=True) | provider.str.starts_with("gcp."))
         .then(pl.lit("google"))
-        .when(provider.is_in(["openai", "azure.ai.openai"]) | model.str.contains(_PLAIN_END: Final = "end_turn"
-"""Anthropic's word for an answer that waits for nothing, even where a server tool was used in it."""
-
-_OPENAI_MODEL))
+        .when(provider.is_in(["openai", "azure.ai.openai"]) | model.str.contains(_OPENAI_MODEL))
         .then(pl.lit("openai"))
     )
 
