@@ -9,7 +9,7 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
-from farebox_processor.cli.rules import load_rules
+from farebox_processor.rules import load_rules
 from farebox_processor.config import Config
 from farebox_processor.errors import ConfigError
 from farebox_processor.live_traces import LiveTraces

@@ -1,0 +1,184 @@
+"""The chain between requests and tables: what is stored, told and counted for each request."""
+
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from farebox_processor.dialects import load_dialects
+from farebox_processor.errors import BadRequestError, RetryableStoreError
+from farebox_processor.live_traces import LiveTraces
+from farebox_processor.pipeline import Rules
+from farebox_processor.plans import load_plans
+from farebox_processor.price_book import load_price_book
+from farebox_processor.server.flush import Verdict
+from farebox_processor.server.ingest import Ingest
+from farebox_processor.server.metrics import Metrics
+from farebox_processor.store.writer import Writer
+
+CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus"
+
+
+class AwayFor(Writer):
+    """A writer to which ClickHouse refuses one table, for now."""
+
+    refused = ""
+
+    def write(self, table, frame):
+        if table == self.refused:
+            raise RetryableStoreError("ClickHouse is away")
+        return super().write(table, frame)
+
+
+@pytest.fixture(scope="module")
+def rules():
+    return Rules(dialects=load_dialects(), book=load_price_book(), plans=load_plans())
+
+
+@pytest.fixture
+def ingest(client, rules):
+    return Ingest(AwayFor(client), rules, LiveTraces(10_000), Metrics(), "none")
+
+
+@pytest.fixture
+def recording():
+    """Return a function that reads a recorded request."""
+    return lambda case: (CORPUS / case / "case.pb").read_bytes()
+
+
+def count(client, table):
+    return client.query(f"SELECT count() FROM {table} FINAL").result_rows[0][0]  # noqa: S608
+
+
+def table(client, name):
+    rows = f"SELECT * EXCEPT stored_at FROM {name} FINAL ORDER BY ALL"  # noqa: S608
+    return client.query(rows).result_rows
+
+
+def spans_in(body):
+    request = ExportTraceServiceRequest.FromString(body)
+    return sum(len(scope.spans) for one in request.resource_spans for scope in one.scope_spans)
+
+
+def counted(metrics):
+    """Return the span counters that are not 0, by name and labels."""
+    return {
+        (sample.name.removeprefix("farebox_spans_").removesuffix("_total"), *labels): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name.startswith("farebox_spans_") and sample.name.endswith("_total")
+        if (labels := tuple(sample.labels.values())) is not None
+        and sample.value
+        and "unpriced" not in sample.name
+    }
+
+
+def test_each_request_of_a_flush_is_stored_and_told_its_number_of_spans(ingest, client, recording):
+    bodies = [recording("go_openai_tool_loop"), b"", recording("ga_anthropic_chat")]
+
+    verdicts = ingest.flush(bodies, ["acme", "acme", "globex"])
+
+    tool_loop, chat = spans_in(bodies[0]), spans_in(bodies[2])
+    assert verdicts == [Verdict(tool_loop), Verdict(), Verdict(chat)]
+    assert count(client, "spans") == tool_loop + chat
+    assert counted(ingest.metrics) == {
+        ("received", "acme"): tool_loop,
+        ("received", "globex"): chat,
+        ("stored", "acme"): tool_loop,
+        ("stored", "globex"): chat,
+    }
+
+
+def test_a_bad_request_is_refused_and_its_neighbour_is_stored(ingest, client, recording):
+    good = recording("go_openai_chat")
+
+    garbage, stored = ingest.flush([b"\xff garbage", good], ["", ""])
+
+    assert isinstance(garbage.refusal, BadRequestError)
+    assert stored == Verdict(spans_in(good))
+    assert count(client, "spans") == spans_in(good)
+
+
+def test_bad_spans_are_told_and_set_aside_and_their_siblings_are_stored(ingest, client):
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    spans.add(name="good", trace_id=b"t" * 16, span_id=b"s" * 8)
+    spans.add(name="no id", span_id=b"s" * 8)
+
+    (verdict,) = ingest.flush([request.SerializeToString()], ["acme"])
+
+    assert (verdict.accepted, verdict.rejected, verdict.refusal) == (1, 1, None)
+    assert verdict.message.startswith("1 spans invalid_trace_id: ")
+    assert client.query("SELECT span_name FROM spans FINAL").result_rows == [("good",)]
+    assert client.query("SELECT tenant, reason FROM dead_letter").result_rows == [
+        ("acme", "invalid_trace_id")
+    ]
+    assert counted(ingest.metrics) == {
+        ("received", "acme"): 2,
+        ("stored", "acme"): 1,
+        ("rejected", "acme", "invalid_trace_id"): 1,
+    }
+
+
+@pytest.mark.parametrize("refused", ["spans", "dead_letter"])
+def test_while_clickhouse_is_away_nothing_is_acknowledged(refused, ingest, recording):
+    body = recording("go_openai_chat")
+    ingest.writer.refused = refused
+
+    with pytest.raises(RetryableStoreError):
+        ingest.flush([body, b"\xff garbage"], ["", ""])
+
+    assert counted(ingest.metrics) == {
+        ("received", ""): spans_in(body),
+        ("unacknowledged", ""): spans_in(body),
+    }
+
+
+def test_calls_and_traces_follow_the_answer(ingest, client, recording):
+    ingest.flush([recording("go_openai_chat")], [""])
+    before = (count(client, "calls"), count(client, "traces"))
+
+    ingest.follow_up()
+
+    assert (before, count(client, "calls"), count(client, "traces")) == ((0, 0), 1, 1)
+
+
+def test_traces_that_could_not_be_stored_are_stored_after_the_next_flush(ingest, client, recording):
+    ingest.flush([recording("go_openai_chat")], [""])
+    ingest.writer.refused = "traces"
+    with pytest.raises(RetryableStoreError):
+        ingest.follow_up()
+    ingest.writer.refused = ""
+
+    ingest.flush([recording("ga_anthropic_chat")], [""])
+    ingest.follow_up()
+
+    assert count(client, "traces") == 2
+
+
+def test_sending_everything_again_changes_no_row(ingest, client, recording):
+    bodies = [recording("go_openai_tool_loop"), recording("ga_anthropic_tool_loop")]
+    ingest.flush(bodies, ["", ""])
+    ingest.follow_up()
+    tables = ("spans", "calls", "traces")
+    before = {name: table(client, name) for name in tables}
+
+    ingest.flush(bodies[::-1], ["", ""])
+    ingest.follow_up()
+
+    assert {name: table(client, name) for name in tables} == before
+
+
+def test_a_request_that_breaks_the_server_is_kept_with_its_reason(ingest, client, recording):
+    body = recording("go_openai_tool_loop")
+
+    verdict = ingest.bury(body, "acme", "ValueError: boom")
+
+    assert verdict.rejected == spans_in(body)
+    assert client.query("SELECT tenant, reason, detail FROM dead_letter").result_rows == [
+        ("acme", "unexpected_error", "ValueError: boom")
+    ]
+    assert counted(ingest.metrics) == {
+        ("received", "acme"): spans_in(body),
+        ("rejected", "acme", "unexpected_error"): spans_in(body),
+    }
