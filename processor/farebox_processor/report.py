@@ -9,7 +9,7 @@ import polars as pl
 from farebox_processor.frames import DIMENSIONS, TOKENS
 from farebox_processor.pipeline import Rules, conversations_of, cost_requests, roll_up_set
 
-__all__ = ["decimal_text", "price_report", "report_of"]
+__all__ = ["conversation_objects", "decimal_text", "price_report", "report_of"]
 
 _CACHE_WRITES = ("cache_write_5m_tokens", "cache_write_1h_tokens")
 
@@ -40,7 +40,7 @@ def report_of(
     known = conversations["cost_usd"].drop_nulls()
     total = sum(known, Decimal(0)) if len(known) or conversations.is_empty() else None
     return {
-        "conversations": [_conversation(row) for row in conversations.iter_rows(named=True)],
+        "conversations": conversation_objects(conversations),
         "calls": [_call(row) for row in called.iter_rows(named=True)],
         "totals": {
             "cost_usd": decimal_text(total),
@@ -51,6 +51,11 @@ def report_of(
             "unpriced_calls": int((called["billed"] & called["cost_usd"].is_null()).sum()),
         },
     }
+
+
+def conversation_objects(conversations: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return rows of conversations, from the view or from conversations.summarise, as objects."""
+    return [_conversation(row) for row in conversations.iter_rows(named=True)]
 
 
 def decimal_text(amount: Decimal | None) -> str | None:

@@ -4,6 +4,8 @@ import typer
 
 from farebox_processor.cli.pricing import price
 from farebox_processor.cli.serving import config_command, demo, serve
+from farebox_processor.cli.stored import conversations, explain_command, totals
+from farebox_processor.cli.storing import ingest, migrate_command
 
 __all__ = ["app"]
 
@@ -18,4 +20,9 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(demo)
 app.command()(price)
+app.command()(conversations)
+app.command("explain")(explain_command)
+app.command()(totals)
+app.command()(ingest)
+app.command("migrate")(migrate_command)
 app.command("config")(config_command)

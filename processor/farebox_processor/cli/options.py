@@ -8,7 +8,7 @@ import typer
 
 from farebox_processor.config import Config
 
-__all__ = ["ConfigFile", "Files", "Json", "Tenant", "load_config"]
+__all__ = ["ConfigFile", "Files", "Json", "OtlpFiles", "Tenant", "load_config"]
 
 ConfigFile: TypeAlias = Annotated[
     Path | None,
@@ -27,6 +27,13 @@ Files: TypeAlias = Annotated[
     typer.Argument(
         metavar="FILES…",
         help="OTLP files (.pb, .json, .jsonl, or .gz of these) or folders of them.",
+    ),
+]
+
+OtlpFiles: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file", "-f", help="Read OTLP files (as `farebox price` does) in place of the store."
     ),
 ]
 

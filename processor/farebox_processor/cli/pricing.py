@@ -9,8 +9,8 @@ from rich.table import Table
 from farebox_processor.cli.console import STATUS_STYLE, money, out, print_json, told_plainly
 from farebox_processor.cli.files import read_requests
 from farebox_processor.cli.options import ConfigFile, Files, Json, Tenant, load_config
-from farebox_processor.cli.rules import load_rules
 from farebox_processor.report import price_report
+from farebox_processor.rules import load_rules
 
 __all__ = ["conversation_table", "price"]
 

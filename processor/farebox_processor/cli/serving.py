@@ -20,7 +20,7 @@ def serve(*, config: ConfigFile = None) -> None:
       farebox serve
       FAREBOX_STORE__DSN=clickhouse://writer:secret@db:8123 farebox serve
     """
-    from farebox_processor.server import run  # noqa: PLC0415 - brings the listeners
+    from farebox_processor.server.command import run  # noqa: PLC0415 - brings the listeners
 
     with told_plainly():
         code = run(load_config(config))

@@ -68,8 +68,7 @@ def roll_up(priced: pl.DataFrame, book: PriceBook) -> RolledUp:
     candidates = complete_winners(choose_winners(candidates), book)
     calls = _decide(candidates, spans, tree)
 
-    traces = identify_traces(spans, group_traces(traces, calls))
-    traces = _with_versions(traces, spans)
+    traces = _with_versions(identify_traces(spans, group_traces(traces, calls)), spans)
     calls = call_rows(calls, traces)
     return RolledUp(calls=calls.select(*CALLS), traces=trace_rows(spans, traces, calls))
 
@@ -81,12 +80,13 @@ def distinct_spans(priced: pl.DataFrame) -> pl.DataFrame:
     """
     version = ["rating_revision", "end_unix_nano", "content_hash"]
     rows = (
-        priced.select(
-            *_IDENTITY, *version, "started_at", row=pl.int_range(pl.len(), dtype=pl.UInt32)
-        )
+        priced.lazy()
+        .select(*_IDENTITY, *version, "started_at", row=pl.int_range(pl.len(), dtype=pl.UInt32))
         .sort(*version)
         .unique(_IDENTITY, keep="last", maintain_order=True)
         .sort("tenant", "trace_id", "started_at", "span_id")
+        .select("row")
+        .collect()
     )
     return priced.select(pl.all().gather(rows["row"]))
 
@@ -101,10 +101,17 @@ def _decide(candidates: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.Dat
 
 def _with_versions(traces: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """Add the version of every trace's rows: it counts the spans of the whole set."""
-    of_trace = spans.group_by("trace").agg(
-        counted=pl.len().cast(pl.UInt64), revision=pl.col("rating_revision").max()
+    of_trace = (
+        spans.lazy()
+        .group_by("trace")
+        .agg(counted=pl.len().cast(pl.UInt64), revision=pl.col("rating_revision").max())
     )
-    return traces.join(of_trace, on="trace", how="left").with_columns(
-        spans_in_set=pl.col("counted").sum().over("set"),
-        version_revision=pl.col("revision").max().over("set"),
+    return (
+        traces.lazy()
+        .join(of_trace, on="trace", how="left")
+        .with_columns(
+            spans_in_set=pl.col("counted").sum().over("set"),
+            version_revision=pl.col("revision").max().over("set"),
+        )
+        .collect()
     )

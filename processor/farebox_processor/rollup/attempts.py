@@ -17,7 +17,8 @@ def link_attempts(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.Da
     """Return `calls` with attempt, retry_of and fallback_from; rejected candidates have none."""
     place = pl.int_range(pl.len())
     tried = (
-        calls.with_columns(
+        calls.lazy()
+        .with_columns(
             attempted_model=pl.coalesce("subject", "request_model"),
             asked_by=_asked_by(calls, spans, tree),
         )
@@ -38,7 +39,7 @@ def link_attempts(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.Da
             ).then(pl.col("attempted_model").shift()),
         )
     )
-    return calls.join(tried, on="row", how="left", maintain_order="left")
+    return calls.lazy().join(tried, on="row", how="left", maintain_order="left").collect()
 
 
 def _continues() -> pl.Expr:

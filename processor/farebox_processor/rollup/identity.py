@@ -20,7 +20,8 @@ def identify_traces(spans: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
     Wants `trace` and `depth` on the spans and one row per trace in `sets`.
     """
     named = (
-        spans.with_columns(service_name=pl.col("service_name").replace("", None))
+        spans.lazy()
+        .with_columns(service_name=pl.col("service_name").replace("", None))
         .sort("depth", "started_at", "conversation_id", "span_id", nulls_last=True)
         .group_by("trace")
         .agg(
@@ -33,7 +34,8 @@ def identify_traces(spans: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
     )
     own = pl.coalesce("conversation_id", "resource_conversation_id")
     return (
-        sets.join(named, on="trace", how="left")
+        sets.lazy()
+        .join(named, on="trace", how="left")
         .sort("set", "began_at", "trace_id")
         .with_columns(
             # Where the trace names none, that of the trace it shares a call with.
@@ -51,4 +53,5 @@ def identify_traces(spans: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
             conversation_id=pl.coalesce(own, own.first(ignore_nulls=True).over("set"), "trace_id"),
         )
         .drop("resource_conversation_id", "began_at")
+        .collect()
     )

@@ -22,7 +22,8 @@ _OUTPUT = [name for name in TOKENS if name.startswith("output")]
 def candidates_of(spans: pl.DataFrame) -> pl.DataFrame:
     """Return the spans that may carry money, with their row, subject and totals."""
     return (
-        spans.with_columns(
+        spans.lazy()
+        .with_columns(
             row=pl.int_range(pl.len(), dtype=pl.Int64),
             # What the call was for: twins and wrappers have it in common.
             subject=pl.coalesce("priced_model", "model", "tool_name"),
@@ -35,6 +36,7 @@ def candidates_of(spans: pl.DataFrame) -> pl.DataFrame:
             subject_code=pl.col("subject").rank("dense").cast(pl.Int64),
             has_usage=pl.col("has_usage").fill_null(False),
         )
+        .collect()
     )
 
 

@@ -9,6 +9,9 @@ __all__ = ["call_rows", "trace_rows"]
 
 _INHERITED = [*DIMENSIONS, "outcome"]
 _FROM_TRACE = ["conversation_id", "spans_in_set", "version_revision", *_INHERITED]
+_SUMMED = {"candidates", "calls", "turns", *TOKENS} | {
+    f"{what}_calls" for what in ("billed", "rejected", "failed", "unpriced")
+}
 _TOOL_KINDS = ["tool", "retrieval", "rerank", "gpu"]
 
 
@@ -18,45 +21,47 @@ def call_rows(calls: pl.DataFrame, traces: pl.DataFrame) -> pl.DataFrame:
     Wants the traces numbered by `trace`.
     """
     of_trace = traces.sort("trace").select(pl.col(_FROM_TRACE).gather(calls["trace"]))
-    billed_span = (
-        calls.select("row", "instead")
-        .join(
-            calls.select(
-                instead="row", billed_instead_trace_id="trace_id", billed_instead="span_id"
-            ),
-            on="instead",
-            how="left",
-            maintain_order="left",
-        )
-        .drop("row", "instead")
-    )
+    # Candidates are in the order of their rows: the place of a row is found by bisection.
+    place = calls["row"].search_sorted(calls["instead"].fill_null(0))
+    place = pl.select(pl.when(calls["instead"].is_not_null()).then(place)).to_series()
     billed = pl.col("rejected_as").is_null() & ~pl.col("is_failed")
-    return calls.with_columns(
-        *billed_span,
-        of_trace["conversation_id"],
-        of_trace["spans_in_set"],
-        of_trace["version_revision"].alias("rating_revision"),
-        *(pl.coalesce(pl.col(name), of_trace[name]).alias(name) for name in _INHERITED),
-        billed=billed,
-        is_waste=billed & pl.col("is_error").fill_null(False),
-    ).select("trace", *(pl.col(name).cast(dtype) for name, dtype in CALLS.items()))
+    return (
+        calls.lazy()
+        .with_columns(
+            of_trace["conversation_id"],
+            of_trace["spans_in_set"],
+            of_trace["version_revision"].alias("rating_revision"),
+            *(pl.coalesce(pl.col(name), of_trace[name]).alias(name) for name in _INHERITED),
+            billed_instead_trace_id=pl.col("trace_id").gather(place),
+            billed_instead=pl.col("span_id").gather(place),
+            billed=billed,
+            is_waste=billed & pl.col("is_error").fill_null(False),
+        )
+        .select("trace", *(pl.col(name).cast(dtype) for name, dtype in CALLS.items()))
+        .collect()
+    )
 
 
 def trace_rows(spans: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of `traces` (frames.TRACES) from the spans, identities and call rows."""
-    of_spans = spans.group_by("trace").agg(
-        pl.col("started_at").min(),
-        pl.col("ended_at").max(),
-        pl.col("conversation_ended").fill_null(False).any(),
-        spans=pl.len().cast(pl.UInt64),
+    of_spans = (
+        spans.lazy()
+        .group_by("trace")
+        .agg(
+            pl.col("started_at").min(),
+            pl.col("ended_at").max(),
+            pl.col("conversation_ended").fill_null(False).any(),
+            spans=pl.len().cast(pl.UInt64),
+        )
     )
-    summed = calls.group_by("trace").agg(*_counts(), *_sums())
-    billed = calls.filter("billed")
+    summed = calls.lazy().group_by("trace").agg(*_counts(), *_sums())
+    billed = calls.lazy().filter("billed")
     is_model = ~pl.col("call_kind").is_in(["tool", "retrieval"])
     return (
-        traces.join(of_spans, on="trace", how="left")
+        traces.lazy()
+        .join(of_spans, on="trace", how="left")
         .join(summed, on="trace", how="left")
-        .join(_different(spans, turn_ids="turn_id"), on="trace", how="left")
+        .join(_different(spans.lazy(), turn_ids="turn_id"), on="trace", how="left")
         .join(_different(billed, cost_statuses="cost_status"), on="trace", how="left")
         .join(_different(billed.filter(is_model), models="model"), on="trace", how="left")
         .join(
@@ -67,11 +72,12 @@ def trace_rows(spans: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -
         .with_columns(
             pl.col(name).fill_null(0)
             for name, dtype in TRACES.items()
-            if dtype.is_integer() and name in summed.columns
+            if dtype.is_integer() and name in _SUMMED
         )
         .with_columns(_turns(), *_money(), rating_revision=pl.col("version_revision"))
         .select(pl.col(name).cast(dtype) for name, dtype in TRACES.items())
         .sort("tenant", "trace_id")
+        .collect()
     )
 
 
@@ -111,7 +117,7 @@ def _sums() -> list[pl.Expr]:
     ]
 
 
-def _different(frame: pl.DataFrame, **named: str) -> pl.DataFrame:
+def _different(frame: pl.LazyFrame, **named: str) -> pl.LazyFrame:
     """List the different values of a column per trace, sorted, under the name given."""
     [(name, column)] = named.items()
     return (

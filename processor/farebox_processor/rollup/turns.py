@@ -17,16 +17,20 @@ def number_turns(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.Dat
     """Return `calls` with `turn`: its number within the trace, null for calls outside of any."""
     marked = (spans["call_kind"] == "agent").fill_null(False).to_numpy()
     agent = tree.outermost(marked)[calls["row"].to_numpy().astype(np.int64)]
-    answered = calls.select(
-        "row",
-        "trace",
-        "call_kind",
-        "started_at",
-        "span_id",
-        ends_in_tool_call=pl.col("ends_in_tool_call").fill_null(False),
-        part=pl.Series(agent, dtype=pl.Int64),
-        counts=pl.col("rejected_as").is_null() & ~pl.col("is_failed"),
-    ).filter("counts")
+    answered = (
+        calls.lazy()
+        .select(
+            "row",
+            "trace",
+            "call_kind",
+            "started_at",
+            "span_id",
+            ends_in_tool_call=pl.col("ends_in_tool_call").fill_null(False),
+            part=pl.Series(agent, dtype=pl.Int64),
+            counts=pl.col("rejected_as").is_null() & ~pl.col("is_failed"),
+        )
+        .filter("counts")
+    )
     parts = pl.concat(
         [
             answered.filter(pl.col("part") >= 0),
@@ -35,10 +39,10 @@ def number_turns(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.Dat
     )
     turns = _in_order_of_start(parts)
     numbered = parts.join(turns, on=["trace", "part"]).select("row", "turn")
-    return calls.join(numbered, on="row", how="left", maintain_order="left")
+    return calls.lazy().join(numbered, on="row", how="left", maintain_order="left").collect()
 
 
-def _chains(calls: pl.DataFrame) -> pl.DataFrame:
+def _chains(calls: pl.LazyFrame) -> pl.LazyFrame:
     """Number the chains of calls -1, -2, ...: agents are parts by their row."""
     begins = (pl.col("trace") != pl.col("trace").shift()) | ~pl.col("ends_in_tool_call").shift()
     return calls.sort("trace", "started_at", "span_id").with_columns(
@@ -46,7 +50,7 @@ def _chains(calls: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _in_order_of_start(parts: pl.DataFrame) -> pl.DataFrame:
+def _in_order_of_start(parts: pl.LazyFrame) -> pl.LazyFrame:
     place = pl.int_range(pl.len())
     is_first = (pl.col("trace") != pl.col("trace").shift()).fill_null(True)
     return (

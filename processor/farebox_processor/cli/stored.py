@@ -1,0 +1,202 @@
+"""`farebox conversations`, `farebox totals` and `farebox explain`: what the store knows."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeAlias
+
+import polars as pl
+import typer
+from rich.table import Table
+
+from farebox_processor.cli.bills import bill_object, bill_tree
+from farebox_processor.cli.console import (
+    money,
+    out,
+    print_json,
+    say_and_exit,
+    told_plainly,
+)
+from farebox_processor.cli.files import read_requests
+from farebox_processor.cli.options import ConfigFile, Json, OtlpFiles, load_config
+from farebox_processor.cli.pricing import conversation_table
+from farebox_processor.cli.stores import reading
+from farebox_processor.errors import ConfigError
+from farebox_processor.explain import explain
+from farebox_processor.pipeline import cost_requests, roll_up_set
+from farebox_processor.report import conversation_objects
+from farebox_processor.rules import load_rules
+from farebox_processor.store import queries
+from farebox_processor.store.queries import ConversationFilter
+
+__all__ = ["conversations", "explain_command", "totals"]
+
+Since: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Only what ended since: 2026-11-21, 2026-11-21T10:00, or 90m, 24h, 7d ago."),
+]
+Until: TypeAlias = Annotated[str | None, typer.Option(help="Only what started before; as --since.")]
+OfTenant: TypeAlias = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
+Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")]
+
+
+def conversations(
+    *,
+    since: Since = None,
+    until: Until = None,
+    tenant: OfTenant = None,
+    tier: Annotated[str | None, typer.Option(help="Only of this tier.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only those that used this model.")] = None,
+    service: Annotated[str | None, typer.Option(help="Only of this service.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
+    feature: Annotated[str | None, typer.Option(help="Only of this feature.")] = None,
+    limit: Limit = 20,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """List conversations, the costliest first.
+
+    Examples:
+      farebox conversations --since 24h
+      farebox conversations --tier enterprise --feature search --json
+    """
+    with told_plainly():
+        which = ConversationFilter(
+            since=_moment(since),
+            until=_moment(until),
+            tenant=tenant,
+            tier=tier,
+            model=model,
+            service_name=service,
+            user_id=user,
+            feature=feature,
+        )
+        with reading(load_config(config)) as client:
+            rows = conversation_objects(queries.conversations(client, which, limit=limit))
+    if json:
+        print_json({"conversations": rows})
+    elif rows:
+        out.print(conversation_table(rows))
+    else:
+        out.print("no conversation fits; leave out filters, or see whether spans arrive")
+
+
+def totals(
+    dimension: Annotated[
+        str, typer.Argument(help=f"What to sum by: {', '.join(queries.TOTALS_BY)}.")
+    ] = "feature",
+    *,
+    since: Since = None,
+    until: Until = None,
+    tenant: OfTenant = None,
+    limit: Limit = 50,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """Sum conversations up by feature, tier, user or another dimension.
+
+    Example:
+      farebox totals tier --since 7d
+    """
+    with told_plainly():
+        which = ConversationFilter(since=_moment(since), until=_moment(until), tenant=tenant)
+        with reading(load_config(config)) as client:
+            rows = queries.totals(client, dimension, which, limit=limit)
+    if json:
+        print_json({"dimension": dimension, "totals": rows.to_dicts()})
+    else:
+        out.print(totals_table(dimension, rows))
+
+
+def totals_table(dimension: str, rows: pl.DataFrame) -> Table:
+    """Lay out totals, the costliest first."""
+    table = Table(dimension, header_style="bold", box=None, pad_edge=False)
+    for heading in ("conversations", "calls", "unpriced", "tokens", "cost", "price", "margin"):
+        table.add_column(heading, justify="right")
+    for row in rows.iter_rows(named=True):
+        table.add_row(
+            str(row["value"] or "—"),
+            f"{row['conversations']:,}",
+            f"{row['billed_calls']:,}",
+            f"{row['unpriced_calls']:,}",
+            f"{row['total_tokens']:,}",
+            money(row["cost_usd"]),
+            money(row["tier_price_usd"]),
+            money(row["margin_usd"]),
+        )
+    return table
+
+
+def explain_command(
+    conversation_id: Annotated[
+        str | None, typer.Argument(help="Which conversation; may be left out with one in --file.")
+    ] = None,
+    *,
+    file: OtlpFiles = None,
+    tenant: Annotated[str, typer.Option(help="Tenant that the conversation belongs to.")] = "",
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """Explain a conversation: each call line by line, what was rejected and why, the sum.
+
+    Examples:
+      farebox explain chat-42
+      farebox explain --file recording.pb
+    """
+    with told_plainly():
+        if file:
+            conversation_id, spans, calls = _from_files(file, conversation_id, tenant, config)
+        elif conversation_id is None:
+            say_and_exit("say which conversation, as `farebox conversations` lists them", code=2)
+        else:
+            with reading(load_config(config)) as client:
+                spans = queries.spans_of_conversation(client, tenant, conversation_id)
+                calls = queries.calls_of_conversation(client, tenant, conversation_id)
+    if spans.is_empty():
+        of_tenant = f" of tenant {tenant!r}" if tenant else ""
+        say_and_exit(f"there is no conversation {conversation_id!r}{of_tenant}")
+    explanation = explain(spans, calls)
+    if json:
+        print_json(
+            {"conversation_id": conversation_id, "tenant": tenant} | bill_object(explanation)
+        )
+    else:
+        out.print(bill_tree(f"[bold]{conversation_id}[/bold]", explanation))
+
+
+def _from_files(
+    files: OtlpFiles, wanted: str | None, tenant: str, config: ConfigFile
+) -> tuple[str, pl.DataFrame, pl.DataFrame]:
+    """Price files and pick the spans and calls of one conversation."""
+    rules = load_rules(load_config(config))
+    bodies = list(read_requests(files or []))
+    priced = cost_requests(bodies, [tenant] * len(bodies), rules).priced
+    rolled_up = roll_up_set(priced, rules)
+    there = rolled_up.traces["conversation_id"].unique().sort().to_list()
+    chosen = there[0] if wanted is None and len(there) == 1 else wanted
+    if chosen is None or chosen not in there:
+        listed = ", ".join(there[:10]) or "none"
+        raise ConfigError(f"say which conversation of the files to explain; they hold: {listed}")
+    of_conversation = rolled_up.traces.filter(conversation_id=chosen).select("tenant", "trace_id")
+    return (
+        chosen,
+        priced.join(of_conversation, on=["tenant", "trace_id"], how="semi"),
+        rolled_up.calls.join(of_conversation, on=["tenant", "trace_id"], how="semi"),
+    )
+
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Read a time: a date, a date and time (UTC unless it says otherwise), or so long ago."""
+    if text is None:
+        return None
+    if text[-1:] in _UNITS and text[:-1].isdigit():
+        ago = timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        return datetime.now(UTC) - ago
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no time; write 2026-11-21, 2026-11-21T10:00, or 90m, 24h, 7d for ago"
+        ) from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
