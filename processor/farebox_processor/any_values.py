@@ -11,7 +11,9 @@ import math
 import struct
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +24,7 @@ EMPTY, TEXT, BOOLEAN, INTEGER, DOUBLE, ARRAY, MAP, BYTES = range(8)
 """frames.ATTRIBUTES.kind: the number of the field in OTLP's AnyValue."""
 
 DEEPEST: Final = 30
-"""Arrays and maps nested deeper than this are not read; protobuf's own limit lies near it."""
+"""Arrays and maps nested deeper than this become TOO_DEEP; protobuf's own limit lies near it."""
 TOO_DEEP: Final = "<too deep>"
 LONGEST: Final = 2**20
 """Characters of a text, bytes of an array or a map, that are read: JSON with usage in it fits."""
@@ -33,22 +35,19 @@ _Value: TypeAlias = "bool | int | float | str | list[_Value] | dict[str, _Value]
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class _TooDeepError(Exception):
-    pass
-
-
-def as_text(cells: pl.DataFrame) -> pl.Series:
-    """Return the values of frames.ATTRIBUTES as text, null where there is none."""
-    kinds = set(cells["kind"].unique().drop_nulls())
-    parts = [cells["text"]]
-    if BOOLEAN in kinds:
-        parts.append(cells["boolean"].cast(pl.String))
-    if INTEGER in kinds:
-        parts.append(cells["integer"].cast(pl.String))
-    if DOUBLE in kinds:
-        parts.append(cells["double"].cast(pl.String).str.strip_suffix(".0"))
-    if kinds & {ARRAY, MAP, BYTES}:
-        parts.append(_raw_as_texts(cells["kind"], cells["raw"]))
+def as_text(attributes: pl.DataFrame, rows: pl.Series) -> pl.Series:
+    """Return these rows of frames.ATTRIBUTES as text; null for a null row and an empty value."""
+    kinds = attributes["kind"][rows]
+    present = set(kinds.to_arrow().unique().to_pylist())
+    parts = [attributes["text"][rows]]
+    if BOOLEAN in present:
+        parts.append(attributes["boolean"][rows].cast(pl.String))
+    if INTEGER in present:
+        parts.append(attributes["integer"][rows].cast(pl.String))
+    if DOUBLE in present:
+        parts.append(attributes["double"][rows].cast(pl.String).str.strip_suffix(".0"))
+    if present & {ARRAY, MAP, BYTES}:
+        parts.append(_raw_as_texts(kinds, attributes["raw"][rows]))
     if len(parts) == 1:
         return parts[0]
     return pl.select(pl.coalesce(parts)).to_series()
@@ -66,31 +65,33 @@ def raw_as_text(kind: int, raw: bytes) -> str:
     read = _read_array if kind == ARRAY else _read_map
     try:
         value = read(raw, 1)
-    except _TooDeepError:
-        return TOO_DEEP
     except (ValueError, IndexError, struct.error):
         return UNDECODABLE
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _raw_as_texts(kind: pl.Series, raw: pl.Series) -> pl.Series:
-    """Decode each distinct (kind, raw) once; finish reasons repeat a handful of values."""
-    cells = pl.DataFrame({"kind": kind, "raw": raw})
-    distinct = cells.unique().drop_nulls()
-    decoded = [raw_as_text(*row) for row in distinct.iter_rows()]
-    texts = distinct.with_columns(decoded=pl.Series(decoded, dtype=pl.String))
-    return cells.join(texts, on=["kind", "raw"], how="left", maintain_order="left")["decoded"]
+def _raw_as_texts(kinds: pl.Series, raw: pl.Series) -> pl.Series:
+    """Decode each distinct value of each kind once; finish reasons repeat a handful of them."""
+    numbers = kinds.fill_null(EMPTY).to_numpy()
+    texts: list[str] = []
+    place = np.full(len(raw), -1, dtype=np.int64)
+    for kind in (ARRAY, MAP, BYTES):
+        at = np.flatnonzero(numbers == kind)
+        distinct = raw.to_arrow().take(pa.array(at)).dictionary_encode()
+        place[at] = distinct.indices.to_numpy() + len(texts)
+        texts += [raw_as_text(kind, value) for value in distinct.dictionary.to_pylist()]
+    return pl.Series(texts, dtype=pl.String)[pl.Series(pa.array(place, mask=place < 0))]
 
 
-def _read_array(raw: bytes, depth: int) -> list[_Value]:
+def _read_array(raw: bytes, depth: int) -> _Value:
     if depth > DEEPEST:
-        raise _TooDeepError
+        return TOO_DEEP
     return [_read_value(item, depth) for number, item in _fields(raw) if number == 1]
 
 
-def _read_map(raw: bytes, depth: int) -> dict[str, _Value]:
+def _read_map(raw: bytes, depth: int) -> _Value:
     if depth > DEEPEST:
-        raise _TooDeepError
+        return TOO_DEEP
     entries: dict[str, _Value] = {}
     for number, entry in _fields(raw):
         if number == 1:

@@ -48,7 +48,7 @@ class Cells:
 
     def kinds(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return what each cell holds, as frames.ATTRIBUTES numbers the kinds: UInt8."""
-        return self._columns(self.attributes["kind"].gather(self._rows(keys)), keys)
+        return self._columns(self.attributes["kind"][self._rows(keys)], keys)
 
     def texts(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as text: String, null where absent or an empty value.
@@ -56,7 +56,7 @@ class Cells:
         Text is as sent; integers and doubles in decimal, booleans as true and false; arrays and
         maps as JSON ("<too deep>" beyond 30 levels); bytes as base64.
         """
-        return self._columns(any_values.as_text(self._values(keys)), keys)
+        return self._columns(any_values.as_text(self.attributes, self._rows(keys)), keys)
 
     def integers(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as a whole number: Int64, null where it is absent or is none.
@@ -64,32 +64,36 @@ class Cells:
         Integers; doubles and texts of doubles without a fraction up to 2^53; texts of integers.
         Not booleans. For nonsense (NaN, 1.5, "twelve", 2^63) it is null where `kinds` is not.
         """
-        values = self._values(keys)
-        if set(values["kind"].unique().drop_nulls()) <= {any_values.INTEGER}:
-            return self._columns(values["integer"], keys)
-        text = pl.col("text")
-        number = pl.coalesce("double", text.cast(pl.Float64, strict=False))
+        rows = self._rows(keys)
+        integer = self.attributes["integer"][rows]
+        if integer.null_count() == rows.null_count():
+            return self._columns(integer, keys)
+        text = pl.lit(self.attributes["text"][rows])
+        double = pl.lit(self.attributes["double"][rows])
+        number = pl.coalesce(double, text.cast(pl.Float64, strict=False))
         is_whole = (number.floor() == number) & (number.abs() <= _EXACT_DOUBLE)
         whole = pl.when(is_whole).then(number).cast(pl.Int64, strict=False)
-        read = pl.coalesce("integer", text.cast(pl.Int64, strict=False), whole)
-        return self._columns(values.select(read).to_series(), keys)
+        read = pl.coalesce(integer, text.cast(pl.Int64, strict=False), whole)
+        return self._columns(pl.select(read).to_series(), keys)
 
     def doubles(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as a number: Float64, null where it is absent or is none.
 
         Doubles as sent (NaN and infinities too), integers, texts of numbers. Not booleans.
         """
-        text = pl.col("text").cast(pl.Float64, strict=False)
-        read = pl.coalesce("double", pl.col("integer").cast(pl.Float64), text)
-        return self._columns(self._values(keys).select(read).to_series(), keys)
+        rows = self._rows(keys)
+        double = self.attributes["double"][rows]
+        integer = self.attributes["integer"][rows].cast(pl.Float64)
+        text = self.attributes["text"][rows].cast(pl.Float64, strict=False)
+        return self._columns(pl.select(pl.coalesce(double, integer, text)).to_series(), keys)
 
     def booleans(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as a truth value: Boolean; the texts true and false count, any case."""
-        text = pl.col("text").str.to_lowercase()
-        read = pl.coalesce(
-            "boolean", pl.when(text == "true").then(True).when(text == "false").then(False)
-        )
-        return self._columns(self._values(keys).select(read).to_series(), keys)
+        rows = self._rows(keys)
+        text = pl.lit(self.attributes["text"][rows]).str.to_lowercase()
+        spelt = pl.when(text == "true").then(True).when(text == "false").then(False)
+        read = pl.coalesce(self.attributes["boolean"][rows], spelt)
+        return self._columns(pl.select(read).to_series(), keys)
 
     def _rows(self, keys: Sequence[str] | None) -> pl.Series:
         """Return the rows of `attributes` for the present ones of `keys`, key after key."""
@@ -99,18 +103,12 @@ class Cells:
             at = {key: index for index, key in enumerate(self.present)}
             grid = self._grid[[at[key] for key in keys if key in at]]
         flat = grid.reshape(-1)
-        return pl.Series(pl.from_arrow(pa.array(flat, mask=flat == _ABSENT)))
-
-    def _values(self, keys: Sequence[str] | None) -> pl.DataFrame:
-        rows = self._rows(keys)
-        return self.attributes.select(
-            pl.col("kind", "text", "boolean", "integer", "double", "raw").gather(rows)
-        )
+        return pl.Series(pa.array(flat, mask=flat == _ABSENT))
 
     def _columns(self, flat: pl.Series, keys: Sequence[str] | None) -> pl.DataFrame:
         """Cut what `_rows` made one column into one column per key."""
         present = set(self.present)
-        absent = flat.clear(self.height)
+        absent = pl.Series([None], dtype=flat.dtype).new_from_index(0, self.height)
         columns, start = [], 0
         for key in self.present if keys is None else keys:
             if key in present:
@@ -153,8 +151,7 @@ def key_names(attributes: pl.DataFrame) -> list[str | None]:
     ids = int(key_ids.max()) + 1 if len(key_ids) else 0
     sample = np.full(ids, _ABSENT, dtype=np.uint32)
     sample[key_ids] = np.arange(len(key_ids), dtype=np.uint32)
-    rows = pl.Series(pl.from_arrow(pa.array(sample, mask=sample == _ABSENT)))
-    return attributes["key"].gather(rows).to_list()
+    return attributes["key"][pl.Series(pa.array(sample, mask=sample == _ABSENT))].to_list()
 
 
 def with_key_ids(attributes: pl.DataFrame) -> pl.DataFrame:

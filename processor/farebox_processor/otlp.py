@@ -74,13 +74,13 @@ def decode(
     taken = np.flatnonzero(verdicts == TAKEN)
     events = _kept(read.batch.column("events"), verdicts, limits.events_per_span)
     links = _kept(read.batch.column("links"), verdicts, limits.links_per_span)
-    kept, origins = attributes.frame, _origins(skeleton, tenants, scopes.batch, resources.frame)
-    said = otlp_spans.span_columns(read.batch)
+    spans = _spans(skeleton, tenants, read.batch, (scopes.batch, resources.frame))
+    kept = attributes.frame
     if len(taken) < len(verdicts):
+        spans = spans[pl.Series(taken)]
         kept, events, links = (_renumbered(frame, taken) for frame in (kept, events, links))
-        said, origins = said[taken], origins[taken]
     return Decoded(
-        spans=pl.concat([said, origins], how="horizontal").select(SPANS.keys()),
+        spans=spans,
         span_attributes=kept,
         resource_attributes=resources.frame,
         resources=len(skeleton.resources),
@@ -141,7 +141,7 @@ def _refuse_too_many_attributes(
 def _kept(lists: pa.ListArray, verdicts: Verdicts, limit: int) -> pl.DataFrame:
     """Return the first `limit` events or links of each span that is taken, still serialised."""
     rows, raw = first_of_each(lists, np.where(verdicts == TAKEN, limit, 0))
-    return pl.DataFrame({"row": rows.astype(np.uint32), "raw": pl.from_arrow(raw)})
+    return pl.DataFrame({"row": rows.astype(np.uint32), "raw": pl.Series(raw)})
 
 
 def _renumbered(frame: pl.DataFrame, taken: _Rows) -> pl.DataFrame:
@@ -158,26 +158,33 @@ def _items(batch: pa.RecordBatch, taken: _Rows) -> int:
     return sum(int(np.diff(lists.offsets.to_numpy())[taken].sum()) for lists in columns)
 
 
-def _origins(
-    skeleton: Skeleton, tenants: Sequence[str], scopes: pa.RecordBatch, resources: pl.DataFrame
+def _spans(
+    skeleton: Skeleton,
+    tenants: Sequence[str],
+    batch: pa.RecordBatch,
+    parents: tuple[pa.RecordBatch, pl.DataFrame],
 ) -> pl.DataFrame:
-    """Return what every span's request, resource and scope say of it."""
+    """Put together what a span says, what its scope and resource say, and where it came from."""
+    scopes, resource_attributes = parents
     request, resource, scope = (
         pl.Series(rows) for rows in (skeleton.request, skeleton.resource, skeleton.scope)
     )
-    height = len(skeleton.resources)
-    services = attribute_columns.texts(resources, height, ["service.name"]).to_series()
-    hashes = otlp_spans.content_hashes(
-        skeleton.spans, (skeleton.resources, skeleton.resource), (skeleton.scopes, skeleton.scope)
-    )
-    return pl.DataFrame(
-        {
-            "request": request.cast(pl.UInt32),
-            "tenant": pl.Series(tenants, dtype=pl.String).gather(request),
-            "resource_row": resource.cast(pl.UInt32),
-            "service_name": services.fill_null("").gather(resource),
-            "scope_name": pl.Series(pl.from_arrow(scopes.column("name"))).gather(scope),
-            "scope_version": pl.Series(pl.from_arrow(scopes.column("version"))).gather(scope),
-            "content_hash": hashes,
-        }
-    )
+    services = attribute_columns.texts(
+        resource_attributes, len(skeleton.resources), ["service.name"]
+    ).to_series()
+    columns = otlp_spans.span_columns(batch) | {
+        "request": request.cast(pl.UInt32),
+        "tenant": pl.Series(tenants, dtype=pl.String)[request],
+        "resource_row": resource.cast(pl.UInt32),
+        "service_name": services.fill_null("")[resource],
+        "scope_name": pl.Series(scopes.column("name"))[scope],
+        "scope_version": pl.Series(scopes.column("version"))[scope],
+        "content_hash": pl.Series(
+            otlp_spans.content_hashes(
+                skeleton.spans,
+                (skeleton.resources, skeleton.resource),
+                (skeleton.scopes, skeleton.scope),
+            )
+        ),
+    }
+    return pl.DataFrame([columns[name].alias(name) for name in SPANS])

@@ -34,12 +34,12 @@ def read_attributes(lists: pa.ListArray, requests: _Rows, most: _Rows) -> Attrib
     read = wire.KEY_VALUE.read(raw, requests[rows])
     value = read.batch.column("value")
     keys = read.batch.column("key").dictionary_encode()
-    key_ids = pl.Series(keys.indices.to_numpy().astype(np.uint32))
-    names = _series(keys.dictionary, pl.String()).str.head(_LONGEST_KEY)
+    key_ids = pl.Series(keys.indices).cast(pl.UInt32)
+    names = _shortened(pl.Series(keys.dictionary), _longest(keys.dictionary), _LONGEST_KEY)
     frame = pl.DataFrame(
         {
             "row": rows.astype(np.uint32),
-            "key": names.gather(key_ids),
+            "key": names[key_ids],
             "key_id": key_ids,
             **_value_columns(value.flatten(), longest=_longest(raw)),
         }
@@ -67,12 +67,9 @@ def _value_columns(fields: list[pa.Array], *, longest: int) -> dict[str, Any]:
         if values.null_count < len(values):
             kind[values.is_valid().to_numpy(zero_copy_only=False)] = number
     text, boolean, integer, double, *raws = fields
-    texts = _series(text, pl.String())
-    if longest > any_values.LONGEST:
-        texts = texts.str.head(any_values.LONGEST)
     return {
         "kind": kind,
-        "text": texts,
+        "text": _shortened(_series(text, pl.String()), longest, any_values.LONGEST),
         "boolean": _series(boolean, pl.Boolean()),
         "integer": _series(integer, pl.Int64()),
         "double": _series(double, pl.Float64()),
@@ -84,13 +81,21 @@ def _first_given(raws: list[pa.Array]) -> pl.Series:
     given = [_series(raw, pl.Binary()) for raw in raws if raw.null_count < len(raw)]
     if len(given) > 1:
         return pl.select(pl.coalesce(given)).to_series()
-    return given[0] if given else pl.Series(dtype=pl.Binary).clear(len(raws[0]))
+    return given[0] if given else _nulls(pl.Binary(), len(raws[0]))
 
 
 def _series(array: pa.Array, dtype: pl.DataType) -> pl.Series:
     if array.null_count == len(array):
-        return pl.Series(dtype=dtype).clear(len(array))
-    return pl.Series(pl.from_arrow(array))
+        return _nulls(dtype, len(array))
+    return pl.Series(array)
+
+
+def _nulls(dtype: pl.DataType, height: int) -> pl.Series:
+    return pl.Series([None], dtype=dtype).new_from_index(0, height)
+
+
+def _shortened(texts: pl.Series, longest: int, limit: int) -> pl.Series:
+    return texts.str.head(limit) if longest > limit else texts
 
 
 def _longest(raw: pa.Array) -> int:

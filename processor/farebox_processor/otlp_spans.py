@@ -7,11 +7,12 @@ import numpy.typing as npt
 import polars as pl
 import polars_hash as plh
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from farebox_processor.errors import Rejection
-from farebox_processor.frames import SPANS
+from farebox_processor.frames import TIME
 
-__all__ = ["content_hashes", "invalid_ids", "span_columns"]
+__all__ = ["content_hashes", "hex_ids", "invalid_ids", "span_columns"]
 
 _Rows: TypeAlias = npt.NDArray[np.int64]
 _Hashes: TypeAlias = npt.NDArray[np.uint64]
@@ -22,7 +23,10 @@ _LATEST_NS: Final = np.uint64(4_294_944_000 * 10**9 - 1)
 """The last nanosecond before 2106-02-07, the day in which ClickHouse's DateTime ends; a table
 computes partitions and time to live in DateTime."""
 _TIME_STATUSES: Final = pl.Series(["ok", "clamped", "end_before_start", "missing"])
-_STATUS_CODES: Final = 3
+_ERROR: Final = 2
+"""The last of OTLP's status codes: unset, ok, error."""
+_HEX_DIGITS: Final = np.frombuffer(bytes(range(256)).hex().encode("ascii"), dtype=np.uint16)
+"""The two digits of each byte."""
 _ODD: Final = (
     np.uint64(0x9E3779B97F4A7C15),  # 2^64 / golden ratio
     np.uint64(0xC2B2AE3D27D4EB4F),  # a prime of xxHash
@@ -31,56 +35,60 @@ _ODD: Final = (
 
 
 def invalid_ids(batch: pa.RecordBatch) -> dict[Rejection, _Rows]:
-    """Return the rows whose trace id or span id cannot be one; a row can be in both."""
+    """Return the rows whose span id or trace id cannot be one; a row can be in both."""
+    span_ids, trace_ids = batch.column("span_id"), batch.column("trace_id")
     return {
-        Rejection.INVALID_SPAN_ID: _not_an_id(batch.column("span_id"), _SPAN_ID_BYTES),
-        Rejection.INVALID_TRACE_ID: _not_an_id(batch.column("trace_id"), _TRACE_ID_BYTES),
+        Rejection.INVALID_SPAN_ID: np.flatnonzero(~_id_bytes(span_ids, _SPAN_ID_BYTES)[1]),
+        Rejection.INVALID_TRACE_ID: np.flatnonzero(~_id_bytes(trace_ids, _TRACE_ID_BYTES)[1]),
     }
 
 
-def span_columns(batch: pa.RecordBatch) -> pl.DataFrame:
-    """Return what spans say of themselves, as frames.SPANS names it; any ids are taken."""
-    sent = pl.DataFrame(
-        {name: pl.from_arrow(batch.column(name)) for name in batch.schema.names[:8]}
-        | {
-            "status_code": pl.from_arrow(batch.column("status").field("code")),
-            "status_message": pl.from_arrow(batch.column("status").field("message")),
-        }
-    )
-    parent = pl.col("parent_span_id")
-    status = pl.col("status_code").fill_null(0)
-    return sent.select(
-        pl.col("trace_id", "span_id").bin.encode("hex"),
-        pl.when(_is_id(parent, _SPAN_ID_BYTES)).then(parent.bin.encode("hex")),
-        "trace_state",
-        pl.col("name").alias("span_name"),
-        pl.col("kind").alias("span_kind"),
-        pl.when(status.is_between(0, _STATUS_CODES, closed="left"))
-        .then(status)
-        .otherwise(0)
-        .cast(pl.UInt8)
-        .alias("status_code"),
-        pl.col("status_message").fill_null(""),
-        *_times(sent["start_time_unix_nano"].to_numpy(), sent["end_time_unix_nano"].to_numpy()),
-    )
+def span_columns(batch: pa.RecordBatch) -> dict[str, pl.Series]:
+    """Return what spans say of themselves, named as in frames.SPANS; a bad id is null."""
+    status = batch.column("status")
+    code = pc.fill_null(status.flatten()[1], 0).to_numpy()
+    return {
+        "trace_id": hex_ids(batch.column("trace_id"), _TRACE_ID_BYTES),
+        "span_id": hex_ids(batch.column("span_id"), _SPAN_ID_BYTES),
+        "parent_span_id": hex_ids(batch.column("parent_span_id"), _SPAN_ID_BYTES),
+        "trace_state": pl.Series(batch.column("trace_state")),
+        "span_name": pl.Series(batch.column("name")),
+        "span_kind": pl.Series(batch.column("kind")),
+        "status_code": pl.Series(np.where((code >= 0) & (code <= _ERROR), code, 0).astype("u1")),
+        "status_message": pl.Series(pc.fill_null(status.flatten()[0], "")),
+        **_times(
+            batch.column("start_time_unix_nano").to_numpy(),
+            batch.column("end_time_unix_nano").to_numpy(),
+        ),
+    }
 
 
-def content_hashes(spans: pa.Array, *parts: tuple[pa.Array, _Rows]) -> _Hashes:
-    """Hash each span together with its resource and its scope: (distinct values, row of each)."""
-    hashes = _hashes(spans)
-    for odd, (values, rows) in zip(_ODD, parts, strict=True):
-        hashes += _hashes(values)[rows] * odd
-        hashes ^= hashes >> np.uint64(29)
+def hex_ids(ids: pa.Array, size: int) -> pl.Series:
+    """Return ids of `size` bytes in hexadecimal; null where it is another size, or all zeros."""
+    block, is_id = _id_bytes(ids, size)
+    digits = _HEX_DIGITS[block]
+    offsets = np.arange(0, (len(ids) + 1) * 2 * size, 2 * size, dtype=np.int64)
+    valid = None if is_id.all() else pa.py_buffer(np.packbits(is_id, bitorder="little"))
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(digits)]
+    return pl.Series(pa.Array.from_buffers(pa.large_string(), len(ids), buffers))
+
+
+def content_hashes(
+    spans: pa.Array, resources: tuple[pa.Array, _Rows], scopes: tuple[pa.Array, _Rows]
+) -> _Hashes:
+    """Hash each span together with its resource and its scope: (distinct ones, row of each)."""
+    raw = pl.concat([pl.Series(values) for values in (spans, resources[0], scopes[0])])
+    hashed = pl.DataFrame({"raw": raw}).select(plh.col("raw").nchash.xxh3_64())
+    of_spans, of_resources, of_scopes = np.split(
+        hashed.to_series().to_numpy(), [len(spans), len(spans) + len(resources[0])]
+    )
+    hashes: _Hashes = of_spans + of_resources[resources[1]] * _ODD[0]
+    hashes ^= hashes >> np.uint64(29)
+    hashes += of_scopes[scopes[1]] * _ODD[1]
     return hashes
 
 
-def _hashes(values: pa.Array) -> _Hashes:
-    frame = pl.DataFrame({"raw": pl.from_arrow(values)})
-    hashes: _Hashes = frame.select(plh.col("raw").nchash.xxh3_64()).to_series().to_numpy()
-    return hashes.copy()
-
-
-def _times(start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64]) -> list[pl.Series]:
+def _times(start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64]) -> dict[str, pl.Series]:
     """Return the times as sent, as stored, and how the two differ.
 
     A missing start or end takes the other's value. Nothing but the span itself decides: the same
@@ -91,21 +99,29 @@ def _times(start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64]) -> list[p
     is_clamped = np.maximum(started, ended) > _LATEST_NS
     is_backwards = ended < started
     status = np.where(is_missing, 3, np.where(is_backwards, 2, is_clamped)).astype(np.uint8)
-    clamped = [np.minimum(times, _LATEST_NS).astype(np.int64) for times in (started, ended)]
-    return [
-        pl.Series("start_unix_nano", start),
-        pl.Series("end_unix_nano", end),
-        pl.Series("started_at", clamped[0]).cast(SPANS["started_at"]),
-        pl.Series("ended_at", clamped[1]).cast(SPANS["ended_at"]),
-        pl.Series("duration_ns", np.where(is_backwards, np.uint64(0), ended - started)),
-        _TIME_STATUSES.gather(pl.Series(status)).alias("time_status"),
-    ]
+    return {
+        "start_unix_nano": pl.Series(start),
+        "end_unix_nano": pl.Series(end),
+        "started_at": _timestamps(started),
+        "ended_at": _timestamps(ended),
+        "duration_ns": pl.Series(np.where(is_backwards, np.uint64(0), ended - started)),
+        "time_status": _TIME_STATUSES[pl.Series(status)],
+    }
 
 
-def _not_an_id(ids: pa.Array, size: int) -> _Rows:
-    column = pl.DataFrame({"id": pl.from_arrow(ids)})
-    return column.select((~_is_id(pl.col("id"), size)).arg_true()).to_series().to_numpy()
+def _timestamps(nanoseconds: npt.NDArray[np.uint64]) -> pl.Series:
+    return pl.Series(np.minimum(nanoseconds, _LATEST_NS).astype(np.int64)).cast(TIME)
 
 
-def _is_id(column: pl.Expr, size: int) -> pl.Expr:
-    return (column.bin.size() == size) & (column != bytes(size))
+def _id_bytes(ids: pa.Array, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Return one row of `size` bytes per id, and which of them are ids."""
+    _, offset_buffer, data_buffer = ids.buffers()
+    offsets = np.frombuffer(offset_buffer, dtype=np.int32)[ids.offset :][: len(ids) + 1]
+    data = np.frombuffer(data_buffer or b"", dtype=np.uint8)
+    fits = np.diff(offsets) == size
+    if fits.all():
+        block = data[offsets[0] : offsets[-1]].reshape(len(ids), size)
+    else:
+        block = np.zeros((len(ids), size), dtype=np.uint8)
+        block[fits] = data[offsets[:-1][fits][:, np.newaxis] + np.arange(size)]
+    return block, block.astype(np.bool_).any(axis=1)
