@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from farebox_processor.price_base import BaseModel
+from farebox_processor.price_base import FINE_TUNED, BaseModel
 from farebox_processor.price_book import PriceBook
 from farebox_processor.verdicts import Reason
 
@@ -62,9 +62,6 @@ BEDROCK_REGIONS: Final = ("global", "us", "eu", "apac", "jp", "au", "ca", "in", 
 """Prefixes of Bedrock inference profiles."""
 
 _PROFILE: Final = re.compile(rf"({'|'.join(BEDROCK_REGIONS)})\.(?=[a-z0-9-]+\.)")
-_FINE_TUNED: Final = re.compile(
-    r"(?:^|[/:])ft:|[:.]ft-|custom-model(?:-deployment)?/|imported-model/|provisioned-model/"
-)
 _DATE: Final = re.compile(r"[-@](?:20\d{6}|20\d{2}-\d{2}-\d{2})$")
 _COMPACT_DATE: Final = re.compile(r"-(20\d{2})(\d{2})(\d{2})$")
 _REGION: Final = re.compile(r"us|eu|global|[a-z]{2}(?:-gov)?-[a-z]+-\d")
@@ -123,7 +120,7 @@ def resolve(
     asked = (request_model or "").lower().strip()
     region = region.lower() if region else _region_of(asked)
     found = _resolve_one(book, provider, model.lower().strip(), region)
-    if found.reason is Reason.UNKNOWN_MODEL and asked and not _FINE_TUNED.search(asked):
+    if found.reason is Reason.UNKNOWN_MODEL and asked and not FINE_TUNED.search(asked):
         second = _resolve_one(book, provider, asked, region)
         return found if second.reason else second
     return found
@@ -145,14 +142,14 @@ def _resolve_one(
         for candidate in _candidates(book, one, rest, region):
             if (found := _sold(book, one, candidate, region)) is not None:
                 return found
-    fine_tuned = _FINE_TUNED.search(name) is not None
+    fine_tuned = FINE_TUNED.search(name) is not None
     return Resolution(reason=Reason.FINE_TUNED if fine_tuned else Reason.UNKNOWN_MODEL)
 
 
 def _sold(book: PriceBook, seller: str, name: str, region: str | None) -> Resolution | None:
     """Return the model that `seller` has under exactly this name."""
     base = book.base.model(seller, name) if seller in book.base.providers else None
-    if _FINE_TUNED.search(name) and base is not None and not base.id.startswith("ft:"):
+    if FINE_TUNED.search(name) and base is not None and not FINE_TUNED.search(base.id):
         base = None
     model = book.names.get((seller, name)) or (base.id if base else None)
     if model is None:
@@ -171,7 +168,7 @@ def _candidates(book: PriceBook, seller: str, name: str, region: str | None) -> 
     yield name
     yield stripped
     yield plain
-    if _FINE_TUNED.search(name):
+    if FINE_TUNED.search(name):
         return
     bare = _PROFILE.sub("", stripped, count=1)
     yield bare

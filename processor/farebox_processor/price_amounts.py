@@ -6,7 +6,7 @@ import polars as pl
 
 from farebox_processor.frames import COST_COMPONENTS, MONEY, TOKENS, price_of
 from farebox_processor.price_table import Cards
-from farebox_processor.price_units import CALL, REQUEST, SECOND
+from farebox_processor.price_units import IMPLIED_UNITS, SECOND
 
 __all__ = ["add_amounts", "total_input"]
 
@@ -47,10 +47,11 @@ def add_amounts(usage: pl.DataFrame, cards: Cards) -> pl.DataFrame:
     quantity, `unit_prices`, COST_COMPONENTS, `list_cost_usd` and `lacks_price`: whether some
     quantity has no price, and so adds nothing to the amounts.
     """
-    prices = {price_of(quantity) for quantity in TOKENS}
-    used = [quantity for quantity in TOKENS if (usage[quantity] > 0).any()]
-    rows = cards.rows
-    priced = usage.with_columns(*rows.drop(prices), *_prices(usage, rows, used))
+    used = _used(usage)
+    priced = usage.with_columns(
+        *(cards.rows[name] for name in cards.rows.columns if not name.endswith("_price_usd")),
+        *_prices(usage, cards.rows, used),
+    )
     units = _unit_amounts(priced, cards.units)
     priced = priced.with_columns(units)
     amounts = {quantity: _amount(quantity, used) for quantity in used}
@@ -71,17 +72,20 @@ def add_amounts(usage: pl.DataFrame, cards: Cards) -> pl.DataFrame:
     ).with_columns(list_cost_usd=pl.sum_horizontal(COST_COMPONENTS).cast(MONEY))
 
 
+def _used(usage: pl.DataFrame) -> list[str]:
+    """Return the quantities that some call of the batch has; most batches know five of them."""
+    has = usage.select((pl.col(quantity) > 0).any() for quantity in TOKENS).row(0)
+    return [quantity for quantity, is_used in zip(TOKENS, has, strict=True) if is_used]
+
+
 def _prices(usage: pl.DataFrame, rows: pl.DataFrame, used: list[str]) -> list[pl.Series]:
     """Return the price of each quantity where the call has it; null elsewhere."""
     nothing = pl.Series([None], dtype=MONEY).new_from_index(0, usage.height)
-    return [
-        (
-            usage.select(pl.when(pl.col(quantity) > 0).then(rows[price_of(quantity)])).to_series()
-            if quantity in used
-            else nothing
-        ).alias(price_of(quantity))
-        for quantity in TOKENS
-    ]
+    unused = [nothing.alias(price_of(one)) for one in TOKENS if one not in used]
+    charged = usage.select(
+        pl.when(pl.col(one) > 0).then(rows[price_of(one)]).alias(price_of(one)) for one in used
+    )
+    return unused + charged.get_columns()
 
 
 def _amount(quantity: str, used: list[str]) -> pl.Expr:
@@ -98,69 +102,79 @@ def _amount(quantity: str, used: list[str]) -> pl.Expr:
 
 def _unit_amounts(priced: pl.DataFrame, rates: pl.DataFrame) -> list[pl.Series]:
     """Return units_cost_usd, unit_prices and lacks_unit_price of each row."""
-    counted = _counted_units(priced, rates)
     height = priced.height
-    if counted.is_empty():
+    counted = _counted_units(priced, rates)
+    if counted is None:
         return [
             pl.Series([0], dtype=MONEY).new_from_index(0, height).alias("units_cost_usd"),
             pl.Series([None], dtype=_LINES).new_from_index(0, height).alias("unit_prices"),
             pl.Series([False]).new_from_index(0, height).alias("lacks_unit_price"),
         ]
-    lines = (
-        counted.join(rates, on=["card", "unit"], how="left", maintain_order="left")
-        .with_columns(
-            usd=pl.when("is_free").then(_NONE).otherwise("usd"),
-            per=pl.when("is_free").then(1).otherwise("per"),
-            quantity=pl.when(pl.col("quantity") > 0)
-            .then(pl.max_horizontal("quantity", "minimum"))
-            .otherwise("quantity"),
-        )
-        # Divided last, so that a price per hour is exact for every number of seconds.
-        .with_columns(
-            amount=(pl.col("quantity") * pl.col("usd")).cast(MONEY) / pl.col("per"),
-            price_usd=pl.col("usd") / pl.col("per"),
-        )
-        .group_by("row", maintain_order=True)
-        .agg(
-            units_cost_usd=pl.col("amount").sum().cast(MONEY),
-            unit_prices=pl.struct("unit", "quantity", pl.col("price_usd").cast(MONEY)),
-            lacks_unit_price=(pl.col("usd").is_null() & (pl.col("quantity") > 0)).any(),
-        )
-    )
-    rows = pl.DataFrame({"row": pl.int_range(height, dtype=pl.UInt32, eager=True)})
+    lines = _unit_lines(counted, rates.lazy())
     return (
-        rows.join(lines, on="row", how="left", maintain_order="left")
-        .with_columns(
-            pl.col("units_cost_usd").fill_null(0), pl.col("lacks_unit_price").fill_null(False)
+        pl.LazyFrame({"row": pl.int_range(height, dtype=pl.UInt32, eager=True)})
+        .join(lines, on="row", how="left", maintain_order="left")
+        .select(
+            pl.col("units_cost_usd").fill_null(0),
+            "unit_prices",
+            pl.col("lacks_unit_price").fill_null(False),
         )
-        .drop("row")
+        .collect()
         .get_columns()
     )
 
 
-def _counted_units(priced: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
+def _unit_lines(counted: pl.LazyFrame, rates: pl.LazyFrame) -> pl.LazyFrame:
+    """Return, per row that counts units, what they cost and at which prices."""
+    quantity = pl.col("quantity")
+    at_least = pl.max_horizontal("quantity", "minimum")
+    return (
+        counted.join(rates, on=["card", "unit"], how="left", maintain_order="left")
+        .with_columns(
+            usd=pl.when("is_free").then(_NONE).otherwise("usd"),
+            per=pl.when("is_free").then(1).otherwise("per"),
+            quantity=pl.when(quantity > 0).then(at_least).otherwise(quantity),
+        )
+        .with_columns(
+            # Divided last, so that a price per hour is exact for every number of seconds.
+            amount=(quantity * pl.col("usd")).cast(MONEY) / pl.col("per"),
+            price_usd=(pl.col("usd") / pl.col("per")).cast(MONEY),
+        )
+        .group_by("row", maintain_order=True)
+        .agg(
+            units_cost_usd=pl.col("amount").sum().cast(MONEY),
+            unit_prices=pl.struct("unit", "quantity", "price_usd"),
+            lacks_unit_price=(pl.col("usd").is_null() & (quantity > 0)).any(),
+        )
+    )
+
+
+def _counted_units(priced: pl.DataFrame, rates: pl.DataFrame) -> pl.LazyFrame | None:
     """Return row, card, unit and quantity of what spans count, and of what the card implies."""
+    is_told = pl.col("units").list.len() > 0
+    tells, implies = priced.select(is_told.any(), pl.col("implies_units").any()).row(0)
+    if not (tells or implies):
+        return None
     numbered = priced.lazy().select(
         "card", "units", "duration_ns", "is_free", row=pl.int_range(pl.len(), dtype=pl.UInt32)
     )
     told = (
-        numbered.filter(pl.col("units").list.len() > 0)
+        numbered.filter(is_told)
         .explode("units")
         .select("row", "card", "is_free", pl.col("units").struct.unnest())
-        .filter(pl.col("quantity").is_not_null() & (pl.col("quantity") <= _MOST_UNITS))
+        .filter(pl.col("quantity") <= _MOST_UNITS)
         .select("row", "card", "is_free", "unit", "quantity")
     )
-    implied = rates.filter(pl.col("unit").is_in([CALL, REQUEST, SECOND])).select("card", "unit")
-    seconds = pl.col("duration_ns").cast(_QUANTITY) / 1_000_000_000
-    by_card = numbered.join(implied.lazy(), on="card", maintain_order="left").select(
-        "row",
-        "card",
-        "is_free",
-        "unit",
-        quantity=pl.when(pl.col("unit") == SECOND)
-        .then(seconds)
-        .otherwise(pl.lit(1, _QUANTITY))
-        .cast(_QUANTITY),
+    if not implies:
+        return told
+    implied = (
+        numbered.join(rates.lazy().filter(pl.col("unit").is_in(IMPLIED_UNITS)), on="card")
+        .with_columns(quantity=pl.lit(1, _QUANTITY))
+        .with_columns(
+            quantity=pl.when(pl.col("unit") == SECOND)
+            .then((pl.col("duration_ns").cast(_QUANTITY) / 1_000_000_000).cast(_QUANTITY))
+            .otherwise("quantity")
+        )
+        .select("row", "card", "is_free", "unit", "quantity")
     )
-    frames = [told, by_card] if implied.height else [told]
-    return pl.concat(frames).sort("row", maintain_order=True).collect()
+    return pl.concat([told, implied]).sort("row", maintain_order=True)

@@ -31,7 +31,12 @@ from genai_prices.units import UnitRegistry
 from farebox_processor.price_entries import Rate
 from farebox_processor.price_units import BASE_PRICE_KEYS
 
-__all__ = ["BaseModel", "BasePrices", "load_base"]
+__all__ = ["FINE_TUNED", "BaseModel", "BasePrices", "load_base"]
+
+FINE_TUNED: Final = re.compile(
+    r"(?:^|[/:])ft:|[:.]ft-|custom-model(?:-deployment)?/|imported-model/|provisioned-model/"
+)
+"""What marks the name of a model that was trained on top of another one."""
 
 _PER: Final = {unit.price_key: unit.per for unit in UnitRegistry(unit_data).units.values()}
 
@@ -212,6 +217,8 @@ def _matches(clause: MatchLogic, name: str) -> bool:
 
 
 def _is_harmless(literal: str, rest: str) -> bool:
+    if FINE_TUNED.search(literal):
+        return True  # what follows is the customer's name for it
     if _OPEN_DATE.search(literal) and (date := _REST_OF_DATE.match(rest)):
         rest = rest[date.end() :]
     return _HARMLESS.fullmatch(rest) is not None

@@ -20,7 +20,7 @@ from farebox_processor.model_resolution import resolve
 from farebox_processor.price_book import PriceBook
 from farebox_processor.price_cards import CallTerms, RateCard, draw_card, price_for
 from farebox_processor.price_entries import Rate
-from farebox_processor.price_units import PRICE_PARENTS, SECOND
+from farebox_processor.price_units import IMPLIED_UNITS, PRICE_PARENTS, SECOND
 
 __all__ = ["CARD_COLUMNS", "CardTable", "Cards", "card_table"]
 
@@ -51,6 +51,7 @@ CARD_COLUMNS: Final = {
     "is_rule": pl.Boolean(),
     "is_rule_per_call": pl.Boolean(),
     "is_free": pl.Boolean(),
+    "implies_units": pl.Boolean(),
 }
 """What a rate card says, one row per card: dollars per token, null where it has no price."""
 
@@ -238,6 +239,7 @@ def _row(number: int, card: RateCard) -> tuple[object, ...]:
         card.rule is not None,
         card.rule is not None and SECOND not in card.prices,
         card.is_free,
+        not card.prices.keys().isdisjoint(IMPLIED_UNITS),
     )
 
 

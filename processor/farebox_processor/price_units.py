@@ -7,6 +7,7 @@ from farebox_processor.frames import TOKENS
 __all__ = [
     "BASE_PRICE_KEYS",
     "CALL",
+    "IMPLIED_UNITS",
     "PRICE_PARENTS",
     "REQUEST",
     "SECOND",
@@ -24,6 +25,9 @@ SECOND: Final = "second"
 """Priced by the duration of the span."""
 REQUEST: Final = "request"
 """Priced once per request to a model, on top of its tokens."""
+
+IMPLIED_UNITS: Final = (CALL, REQUEST, SECOND)
+"""Units that a span need not count: it is one call, and it took its time."""
 
 UNIT_NAMES: Final = frozenset(
     {

@@ -49,7 +49,17 @@ _UNLISTED: Final = [*_WITHOUT_COST, _RANK[Reason.FAILED_WITHOUT_USAGE]]
 _FREE: Final = [_RANK[Reason.FAILED_WITHOUT_USAGE], _RANK[Reason.RESPONSE_CACHE_HIT]]
 _SUPPLIED: Final = _RANK[Reason.SUPPLIED_COST]
 _ZERO: Final = pl.lit(0, MONEY)
-_AMOUNTS: Final = ("cost_usd", "cost_low_usd", "cost_high_usd")
+_JUDGED: Final = (
+    "candidate",
+    "card_reason",
+    "lacks_price",
+    "net_usd",
+    "net_low_usd",
+    "net_high_usd",
+    "provider",
+    "supplied_cost_usd",
+    "supplied_cost_source",
+)
 
 
 def add_verdicts(priced: pl.DataFrame, trusted: Iterable[str]) -> pl.DataFrame:
@@ -59,26 +69,27 @@ def add_verdicts(priced: pl.DataFrame, trusted: Iterable[str]) -> pl.DataFrame:
     may not carry money gets nulls. Supplied costs win if the book has no price, or if they come
     from one of `trusted`: a provider, the attribute's name, or "*".
     """
-    ranked = priced.with_columns(reason_rank=_reason_rank(priced))
-    supplied = pl.col("supplied_cost_usd")
-    is_supplied = (supplied >= 0).fill_null(False) & (
-        pl.col("reason_rank").is_in(_WITHOUT_COST) | _is_trusted(trusted)
-    )
-    is_candidate = pl.col("candidate")
-    rank = pl.when(is_supplied).then(_SUPPLIED).otherwise("reason_rank")
-    ranked = ranked.with_columns(
-        reason_rank=pl.when(is_candidate).then(rank),
-        is_listed=is_candidate & ~pl.col("reason_rank").is_in(_UNLISTED).fill_null(False),
+    ranked = priced.select(*_JUDGED, own_rank=_reason_rank(priced)).with_columns(
+        reason_rank=_final_rank(trusted)
     )
     ranks = ranked["reason_rank"]
-    costs = ranked.with_columns(_costs(supplied)).with_columns(
-        cost_reason=_REASONS.gather(ranks), cost_status=_STATUSES.gather(ranks)
+    is_candidate, exact = pl.col("candidate"), pl.lit(CostStatus.EXACT.value)
+    unlisted = pl.col("own_rank").is_in(_UNLISTED).fill_null(False)
+    judged = ranked.with_columns(status=_STATUSES.gather(ranks)).select(
+        *(pl.when(is_candidate).then(cost).alias(name) for name, cost in _costs().items()),
+        _REASONS.gather(ranks).alias("cost_reason"),
+        cost_status=pl.when(is_candidate).then(pl.col("status").fill_null(exact)),
+        is_listed=is_candidate & ~unlisted,
     )
-    exact = pl.lit(CostStatus.EXACT.value)
-    return costs.with_columns(
-        *(pl.when(is_candidate).then(name).alias(name) for name in _AMOUNTS),
-        cost_status=pl.when(is_candidate).then(pl.col("cost_status").fill_null(exact)),
-    )
+    return priced.with_columns(judged.get_columns())
+
+
+def _final_rank(trusted: Iterable[str]) -> pl.Expr:
+    """Return the rank of the reason once supplied costs are looked at; null if exact."""
+    has_supplied = (pl.col("supplied_cost_usd") >= 0).fill_null(False)
+    wins = pl.col("own_rank").is_in(_WITHOUT_COST).fill_null(False) | _is_trusted(trusted)
+    rank = pl.when(has_supplied & wins).then(_SUPPLIED).otherwise("own_rank")
+    return pl.when("candidate").then(rank)
 
 
 def _reason_rank(priced: pl.DataFrame) -> pl.Expr:
@@ -123,25 +134,24 @@ def _is_trusted(trusted: Iterable[str]) -> pl.Expr:
     ).fill_null(False)
 
 
-def _costs(supplied: pl.Expr) -> list[pl.Expr]:
+def _costs() -> dict[str, pl.Expr]:
     """Return the cost and its bounds by the rank of the reason."""
-    rank = pl.col("reason_rank")
+    rank, reason = pl.col("reason_rank"), pl.col("card_reason")
     is_free, is_supplied = rank.is_in(_FREE), rank == _SUPPLIED
-    is_unpriced = rank.is_in(_WITHOUT_COST)
-    is_discounted = pl.col("card_reason") == Reason.NO_PRICE_FOR_DISCOUNT
-    has_no_ceiling = pl.col("lacks_price") | (
-        pl.col("card_reason") == Reason.NO_PRICE_FOR_SURCHARGE
-    ).fill_null(False)
+    is_unpriced = rank.is_in(_WITHOUT_COST).fill_null(False)
+    has_no_floor = is_unpriced | (reason == Reason.NO_PRICE_FOR_DISCOUNT).fill_null(False)
+    has_no_ceiling = pl.col("lacks_price") | (reason == Reason.NO_PRICE_FOR_SURCHARGE).fill_null(
+        False
+    )
 
     def settled(otherwise: pl.Expr) -> pl.Expr:
-        return (
-            pl.when(is_supplied).then(supplied).when(is_free).then(_ZERO).otherwise(otherwise)
-        ).cast(MONEY)
+        supplied = pl.when(is_supplied).then("supplied_cost_usd")
+        return supplied.when(is_free).then(_ZERO).otherwise(otherwise)
 
-    low = pl.when(is_unpriced | is_discounted).then(_ZERO).otherwise("net_low_usd")
-    high = pl.when(~(is_unpriced | has_no_ceiling).fill_null(False)).then("net_high_usd")
-    return [
-        settled(pl.when(~is_unpriced.fill_null(False)).then("net_usd")).alias("cost_usd"),
-        settled(low).alias("cost_low_usd"),
-        settled(high).alias("cost_high_usd"),
-    ]
+    return {
+        "cost_usd": settled(pl.when(~is_unpriced).then("net_usd")),
+        "cost_low_usd": settled(pl.when(has_no_floor).then(_ZERO).otherwise("net_low_usd")),
+        "cost_high_usd": settled(
+            pl.when(~(is_unpriced | has_no_ceiling)).then(pl.col("net_high_usd"))
+        ),
+    }

@@ -37,9 +37,9 @@ def price_spans(usage: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     judged = add_verdicts(_net(listed, table, book), book.trusted)
     return judged.with_columns(
         *(pl.when("is_listed").then(name).alias(name) for name in _LISTED),
-        contract=pl.when(pl.col("is_listed")).then("contract"),
+        contract=pl.when("is_listed").then("contract"),
         rating_revision=pl.lit(book.revision, pl.UInt16()),
-    ).select(*passed_on, *(pl.col(name).cast(kind) for name, kind in PRICED_SPANS.items()))
+    ).select(*passed_on, *PRICED_SPANS)
 
 
 def _rated(
