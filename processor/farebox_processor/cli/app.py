@@ -1,5 +1,7 @@
 """The commands of `farebox`, in the order of their help."""
 
+import logging
+
 import typer
 
 from farebox_processor.cli.pricing import price
@@ -8,6 +10,9 @@ from farebox_processor.cli.stored import conversations, explain_command, totals
 from farebox_processor.cli.storing import ingest, migrate_command
 
 __all__ = ["app"]
+
+# What goes wrong is said once, by the command; the driver would print its own stack as well.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 app = typer.Typer(
     name="farebox",

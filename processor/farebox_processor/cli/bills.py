@@ -19,8 +19,9 @@ def bill_tree(title: str, explanation: Explanation) -> Tree:
     branches: dict[int, Tree] = {0: tree}
     for depth, node in explanation.nodes():
         branch = branches[depth].add(_headline(node))
+        rejected = node.call is not None and node.call["rejected_as"] is not None
         for line in node.lines:
-            branch.add(_line_text(line))
+            branch.add(_line_text(line), style="dim" if rejected else "")
         branches[depth + 1] = branch
     tree.add(f"[bold]total {money(explanation.total_usd)}[/bold]")
     return tree

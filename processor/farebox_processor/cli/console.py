@@ -1,6 +1,7 @@
 """How the command line prints: JSON for programs, tables for people, errors in one sentence."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -14,7 +15,10 @@ from farebox_processor.report import decimal_text
 
 __all__ = ["STATUS_STYLE", "err", "money", "out", "print_json", "say_and_exit", "told_plainly"]
 
-out = Console()
+_UNBOUND_WIDTH = 160
+"""Columns of a table that goes into a file or a pipe."""
+
+out = Console(width=None if sys.stdout.isatty() else _UNBOUND_WIDTH)
 err = Console(stderr=True)
 
 STATUS_STYLE = {

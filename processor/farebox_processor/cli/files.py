@@ -51,6 +51,8 @@ def _read_file(path: Path) -> Iterator[bytes]:
 
 
 def _from_json(text: bytes, where: str) -> bytes:
+    if b"resourceSpans" not in text and b"resource_spans" not in text:
+        raise BadRequestError(f"{where}: this is no OTLP/JSON of traces: it has no resourceSpans")
     try:
         return to_protobuf(text)
     except BadRequestError as error:

@@ -14,6 +14,8 @@ from farebox_processor.rules import load_rules
 
 __all__ = ["conversation_table", "price"]
 
+_ROOMY_WIDTH = 110
+
 
 def price(
     files: Files,
@@ -52,14 +54,17 @@ def price(
 
 def conversation_table(conversations: list[dict[str, Any]]) -> Table:
     """Lay out conversations (as in the report, money as text): the costliest first."""
-    table = Table("conversation", header_style="bold", box=None, pad_edge=False)
+    roomy = out.width >= _ROOMY_WIDTH
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    table.add_column("conversation", overflow="fold", min_width=16)
     for heading in ("turns", "calls", "tokens", "cost"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    table.add_column("tier")
-    table.add_column("price", justify="right")
-    table.add_column("margin", justify="right")
-    table.add_column("models")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("tier", no_wrap=True)
+    for heading in ("price", "margin") if roomy else ("margin",):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if roomy:
+        table.add_column("models", overflow="fold", min_width=16)
     for row in conversations:
         status = row["cost_status"]
         table.add_row(
@@ -70,9 +75,9 @@ def conversation_table(conversations: list[dict[str, Any]]) -> Table:
             _shown(row["cost_usd"]),
             f"[{STATUS_STYLE[status]}]{status}[/]",
             row["tier"],
-            _shown(row["tier_price_usd"]),
+            *([_shown(row["tier_price_usd"])] if roomy else []),
             _margin(row["margin_usd"]),
-            ", ".join(row["models"]),
+            *([", ".join(row["models"])] if roomy else []),
         )
     return table
 

@@ -1,15 +1,17 @@
 """The store that the configuration names, opened for a command."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from clickhouse_connect.driver.client import Client
 
 from farebox_processor.config import Config
-from farebox_processor.errors import RetryableStoreError
 from farebox_processor.store.connect import is_embedded, open_client
 
 __all__ = ["reading", "writing"]
+
+_CONNECT_SECONDS = 1
 
 
 @contextmanager
@@ -31,9 +33,16 @@ def _reader(config: Config) -> Client:
     dsn, database = config.store.dsn.reveal(), config.store.database
     if not is_embedded(dsn):
         return open_client(dsn, database=database)
-    endpoint = f"http://127.0.0.1:{config.clickhouse_endpoint.port}"
+    port = config.clickhouse_endpoint.port
+    if _answers(port):
+        return open_client(f"http://127.0.0.1:{port}", database=database)
+    # No server has the store open, so this process may.
+    return open_client(dsn, database=database)
+
+
+def _answers(port: int) -> bool:
     try:
-        return open_client(endpoint, database=database)
-    except RetryableStoreError:
-        # No server has the store open, so this process may.
-        return open_client(dsn, database=database)
+        socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True

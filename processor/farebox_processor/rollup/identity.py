@@ -50,7 +50,11 @@ def identify_traces(spans: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
             .when(own.is_not_null().any().over("set"))
             .then(pl.lit("shared_call"))
             .otherwise(pl.lit("trace")),
-            conversation_id=pl.coalesce(own, own.first(ignore_nulls=True).over("set"), "trace_id"),
+            conversation_id=pl.coalesce(
+                own,
+                own.first(ignore_nulls=True).over("set"),
+                pl.col("trace_id").first().over("set"),
+            ),
         )
         .drop("resource_conversation_id", "began_at")
         .collect()
