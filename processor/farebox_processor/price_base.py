@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from functools import cached_property
 from importlib.metadata import version
-from typing import Final
+from typing import Final, TypeAlias
 
 from genai_prices import data_snapshot
 from genai_prices.data_units import unit_data
@@ -38,6 +38,7 @@ FINE_TUNED: Final = re.compile(
 )
 """What marks the name of a model that was trained on top of another one."""
 
+_RELEASE: Final = f"genai-prices {version('genai-prices')}"
 _PER: Final = {unit.price_key: unit.per for unit in UnitRegistry(unit_data).units.values()}
 
 _HARMLESS: Final = re.compile(
@@ -47,6 +48,10 @@ _HARMLESS: Final = re.compile(
 """What may follow a model's name without naming another model: dates, versions, stages."""
 _REST_OF_DATE: Final = re.compile(r"\d{2,4}(?:-\d{2}){0,2}")
 _OPEN_DATE: Final = re.compile(r"(?:^|[-@])(?:20\d\d|0)?-?$")
+
+
+Terms: TypeAlias = tuple[Mapping[str, str], StartDateConstraint | TimeOfDateConstraint | None]
+"""The context (key → value) and the time under which prices hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +72,18 @@ class BaseModel:
     def rates(self, at: datetime, context: Mapping[str, str]) -> dict[str, Rate]:
         """Return the price of each quantity at `at` under `context`; {} is free of charge."""
         prices = self.info.get_prices(at, dict(context) if self.is_own else None)
-        return dict(_rates(prices))
+        return dict(_rates(prices, f"{_RELEASE}: {self.info.id}"))
+
+    def dated_rates(self) -> Iterator[tuple[Terms, dict[str, Rate]]]:
+        """Yield every set of prices of the model with the terms under which it holds."""
+        source = f"{_RELEASE}: {self.info.id}"
+        if isinstance(self.info.prices, ModelPrice):
+            yield ({}, None), dict(_rates(self.info.prices, source))
+        else:
+            for one in self.info.prices:
+                yield ({}, one.constraint), dict(_rates(one.prices, source))
+        for variant in self.info.price_variants or ():
+            yield (variant.when, variant.constraint), dict(_rates(variant.prices, source))
 
     def knows(self, key: str, value: str, at: datetime) -> bool:
         """Return whether it has prices of its own for the context key=value at `at`."""
@@ -157,20 +173,19 @@ class BasePrices:
 def load_base() -> BasePrices:
     """Return the prices that the installed genai-prices brings along; nothing is fetched."""
     providers = data_snapshot._bundled_snapshot().providers
-    release = version("genai-prices")
-    return BasePrices({one.id: one for one in providers}, f"genai-prices {release}")
+    return BasePrices({one.id: one for one in providers}, _RELEASE)
 
 
-def _rates(prices: ModelPrice) -> Iterator[tuple[str, Rate]]:
+def _rates(prices: ModelPrice, source: str) -> Iterator[tuple[str, Rate]]:
     for key, price in vars(prices).items():
         if price is None:
             continue
         quantity, per = BASE_PRICE_KEYS[key], _PER[key]
         if isinstance(price, TieredPrices):
             steps = tuple((tier.start, tier.price) for tier in price.tiers)
-            yield quantity, Rate(price.base, per, steps)
+            yield quantity, Rate(price.base, per, steps, source)
         else:
-            yield quantity, Rate(price, per)
+            yield quantity, Rate(price, per, (), source)
 
 
 def _all_prices(info: ModelInfo) -> Iterator[ModelPrice]:

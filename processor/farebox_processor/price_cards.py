@@ -14,7 +14,7 @@ from typing import Final
 from farebox_processor.frames import TOKENS
 from farebox_processor.model_resolution import Resolution, in_region, resolve
 from farebox_processor.price_book import PriceBook
-from farebox_processor.price_entries import Adjustment, Contract, Rate, Rule
+from farebox_processor.price_entries import Adjustment, Contract, ModelPrices, Rate, Rule
 from farebox_processor.price_units import PRICE_PARENTS
 from farebox_processor.verdicts import Reason
 
@@ -143,7 +143,7 @@ def _listed(
     entries = book.entries.get((found.provider or "", found.model or ""), ())
     for entry in entries:
         if entry.applies(found.region, context, at):
-            prices |= entry.prices
+            prices |= {name: _sourced(rate, entry) for name, rate in entry.prices.items()}
             minimum |= entry.minimum
             source = f"{source} + {entry.origin}" if source else str(entry.origin)
     reason = None if prices or is_free else Reason.NO_PRICE_AT_TIME
@@ -195,21 +195,23 @@ def _adjusted(card: RateCard, found: Resolution, adjustment: Adjustment | None) 
     if adjustment is None:
         return card
     factor = adjustment.multiply
+    reason = f"{adjustment.id}: {adjustment.origin}"
     prices = {
-        name: _times(rate, factor) if name in TOKENS else rate for name, rate in card.prices.items()
+        name: rate.times(factor, reason) if name in TOKENS else rate
+        for name, rate in card.prices.items()
     }
-    source = f"{card.source} x {factor} {adjustment.id}: {adjustment.origin}"
+    source = f"{card.source} x {factor} {reason}"
     return RateCard(found.name, source, prices, card.minimum, card.reason, is_free=card.is_free)
 
 
-def _times(rate: Rate, factor: Decimal) -> Rate:
-    return Rate(
-        rate.usd * factor, rate.per, tuple((limit, usd * factor) for limit, usd in rate.above)
-    )
+def _sourced(rate: Rate, entry: ModelPrices) -> Rate:
+    return Rate(rate.usd, rate.per, rate.above, str(entry.origin))
 
 
 def _at_size(rate: Rate, input_tokens: int) -> Rate:
-    return Rate(rate.usd_for(input_tokens), rate.per) if rate.above else rate
+    if not rate.above:
+        return rate
+    return Rate(rate.usd_for(input_tokens), rate.per, (), rate.source)
 
 
 def _rule_for(book: PriceBook, terms: CallTerms, at: datetime) -> Rule | None:

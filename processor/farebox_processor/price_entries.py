@@ -27,10 +27,17 @@ class Rate:
     per: int = 1
     above: tuple[tuple[int, Decimal], ...] = ()
     """(tokens, usd) ascending: the price of the whole request if its input exceeds `tokens`."""
+    source: str = field(default="", compare=False)
+    """The layer and the entry that gave it."""
 
     def usd_for(self, input_tokens: int) -> Decimal:
         """Return the price of a request with `input_tokens`, cached ones included."""
         return next((usd for limit, usd in reversed(self.above) if input_tokens > limit), self.usd)
+
+    def times(self, factor: Decimal, source: str) -> "Rate":
+        """Return the rate multiplied by `factor`, for the reason `source`."""
+        above = tuple((limit, usd * factor) for limit, usd in self.above)
+        return Rate(self.usd * factor, self.per, above, f"{self.source} x {factor} {source}")
 
 
 @dataclass(frozen=True, slots=True)

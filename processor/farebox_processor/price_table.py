@@ -20,7 +20,7 @@ from farebox_processor.model_resolution import resolve
 from farebox_processor.price_book import PriceBook
 from farebox_processor.price_cards import CallTerms, RateCard, draw_card, price_for
 from farebox_processor.price_entries import Rate
-from farebox_processor.price_units import IMPLIED_UNITS, PRICE_PARENTS, SECOND
+from farebox_processor.price_units import IMPLIED_UNITS, PRICE_PARENTS, SECOND, SMALLEST_PRICE
 
 __all__ = ["CARD_COLUMNS", "CardTable", "Cards", "card_table"]
 
@@ -28,7 +28,6 @@ _TERMS_MAXIMUM: Final = 20_000
 _CARDS_MAXIMUM: Final = 50_000
 _DAY_NS: Final = 86_400_000_000_000
 _THURSDAY: Final = 3  # the weekday of 1970-01-01
-_ATOM: Final = Decimal(1).scaleb(-18)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CALL_COLUMNS: Final = (
     "provider",
@@ -249,7 +248,7 @@ def _token_rate(card: RateCard, quantity: str) -> Rate | None:
 
 def _each(rate: Rate | None) -> Decimal | None:
     """Return the price of one; exact, since tokens are priced per power of ten."""
-    return None if rate is None else (rate.usd / rate.per).quantize(_ATOM)
+    return None if rate is None else (rate.usd / rate.per).quantize(SMALLEST_PRICE)
 
 
 def _units(number: int, card: RateCard) -> list[tuple[object, ...]]:

@@ -1,5 +1,6 @@
 """The vocabulary of what can have a price: token quantities, counted units, and their parents."""
 
+from decimal import Decimal
 from typing import Final
 
 from farebox_processor.frames import TOKENS
@@ -11,6 +12,7 @@ __all__ = [
     "PRICE_PARENTS",
     "REQUEST",
     "SECOND",
+    "SMALLEST_PRICE",
     "TOKENS_PER_PRICE",
     "UNIT_NAMES",
     "is_token_quantity",
@@ -18,6 +20,9 @@ __all__ = [
 
 TOKENS_PER_PRICE: Final = 1_000_000
 """Prices of tokens are quoted per million, here as on every provider's page."""
+
+SMALLEST_PRICE: Final = Decimal(1).scaleb(-18)
+"""The last digit of money."""
 
 CALL: Final = "call"
 """Priced once per span that a rule matches."""
