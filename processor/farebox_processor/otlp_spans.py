@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from farebox_processor.errors import Rejection
 from farebox_processor.frames import TIME
 
-__all__ = ["content_hashes", "hex_ids", "invalid_ids", "span_columns"]
+__all__ = ["content_hashes", "hex_ids", "invalid_ids", "span_columns", "timestamps"]
 
 _Rows: TypeAlias = npt.NDArray[np.int64]
 _Hashes: TypeAlias = npt.NDArray[np.uint64]
@@ -102,14 +102,15 @@ def _times(start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64]) -> dict[s
     return {
         "start_unix_nano": pl.Series(start),
         "end_unix_nano": pl.Series(end),
-        "started_at": _timestamps(started),
-        "ended_at": _timestamps(ended),
+        "started_at": timestamps(started),
+        "ended_at": timestamps(ended),
         "duration_ns": pl.Series(np.where(is_backwards, np.uint64(0), ended - started)),
         "time_status": _TIME_STATUSES[pl.Series(status)],
     }
 
 
-def _timestamps(nanoseconds: npt.NDArray[np.uint64]) -> pl.Series:
+def timestamps(nanoseconds: npt.NDArray[np.uint64]) -> pl.Series:
+    """Return Unix times as frames.TIME, those too late for ClickHouse clamped."""
     return pl.Series(np.minimum(nanoseconds, _LATEST_NS).astype(np.int64)).cast(TIME)
 
 
@@ -124,4 +125,4 @@ def _id_bytes(ids: pa.Array, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDAr
     else:
         block = np.zeros((len(ids), size), dtype=np.uint8)
         block[fits] = data[offsets[:-1][fits][:, np.newaxis] + np.arange(size)]
-    return block, block.astype(np.bool_).any(axis=1)
+    return block, np.any(block, axis=1)
