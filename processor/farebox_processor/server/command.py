@@ -8,16 +8,19 @@ from dataclasses import asdict
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
+from starlette.types import ASGIApp
 
-from farebox_processor.rules import load_rules
+from farebox_processor.clickhouse_endpoint import read_only_endpoint
 from farebox_processor.config import Config
 from farebox_processor.errors import ConfigError
 from farebox_processor.live_traces import LiveTraces
+from farebox_processor.rules import load_rules
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.logs import set_up_logging
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.running import Ports, Work, serve
 from farebox_processor.store.connect import is_embedded, open_client
+from farebox_processor.store.loads import store_load
 from farebox_processor.store.migrations import migrate, pending
 from farebox_processor.store.refusals import CLIENT_ERRORS, store_error
 from farebox_processor.store.writer import Writer
@@ -56,6 +59,7 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> Work:
         for _ in range(2)
     )
     _bring_up_to_date(client, embedded=is_embedded(dsn))
+    store_load(client, "plans", rules.plans.tiers)
     live = LiveTraces(config.live.max_spans)
     ingest = Ingest(Writer(client), rules, live, metrics, config.store.evidence)
     return Work(
@@ -63,7 +67,19 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> Work:
         bury=ingest.bury,
         check_store=lambda: _check_schema(checking),
         follow_up=ingest.follow_up,
+        clickhouse_endpoint=_clickhouse_endpoint(config, dsn),
     )
+
+
+def _clickhouse_endpoint(config: Config, dsn: str) -> ASGIApp | None:
+    if not config.clickhouse_endpoint.enabled:
+        return None
+    if not is_embedded(dsn):
+        raise ConfigError(
+            "clickhouse_endpoint.enabled: only an embedded store has none of its own;"
+            " query the server of store.dsn itself"
+        )
+    return read_only_endpoint(dsn, config.store.database)
 
 
 def _bring_up_to_date(client: Client, *, embedded: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from farebox_processor.errors import Rejection, RetryableStoreError
+from farebox_processor.errors import BadRequestError, Rejection, RetryableStoreError
 from farebox_processor.frames import REJECTIONS
 from farebox_processor.live_traces import LiveTraces
 from farebox_processor.otlp import Decoded
@@ -14,7 +14,7 @@ from farebox_processor.otlp_skeleton import Limits, read_skeleton
 from farebox_processor.pipeline import Costed, Rules, cost_requests, roll_up_set
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.metrics import Metrics
-from farebox_processor.store.dead_letters import of_rejections
+from farebox_processor.store.dead_letters import SAMPLE_BYTES, of_rejections
 from farebox_processor.store.writer import Writer
 from farebox_processor.verdicts import CostStatus
 
@@ -41,6 +41,7 @@ class Ingest:
         costed = cost_requests(bodies, tenants, self.rules)
         try:
             stored, rejections = self._store(costed)
+            self._set_aside(bodies, tenants, costed.decoded)
         except RetryableStoreError:
             self._count_unacknowledged(costed.decoded)
             raise
@@ -69,21 +70,22 @@ class Ingest:
     def bury(self, body: bytes, tenant: str, detail: str) -> Verdict:
         """Put a request that breaks the flush into dead_letter and return its verdict."""
         spans = max(1, len(read_skeleton([body], Limits()).spans))
-        rejection = pl.DataFrame(
-            {
-                "request": [0],
-                "tenant": [tenant],
-                "reason": [Rejection.UNEXPECTED_ERROR.value],
-                "spans": [spans],
-                "detail": [detail],
-                "sample": [body[:4096]],
-            },
-            schema=REJECTIONS,
-        )
+        rejection = _rejection(body, tenant, Rejection.UNEXPECTED_ERROR, spans, detail)
         self.writer.write("dead_letter", of_rejections(rejection))
         self.metrics.spans_received.labels(tenant).inc(spans)
         self.metrics.spans_rejected.labels(tenant, Rejection.UNEXPECTED_ERROR).inc(spans)
         return Verdict(rejected=spans, message="the server fails on this request; it was kept")
+
+    def _set_aside(self, bodies: Sequence[bytes], tenants: Sequence[str], decoded: Decoded) -> None:
+        """Keep the beginning of requests in which not even a number of spans could be found."""
+        named = set(decoded.rejections["request"])
+        unreadable = [
+            _rejection(bodies[request], tenants[request], Rejection.UNDECODABLE, 0, str(error))
+            for request, error in decoded.refusals.items()
+            if request not in named and isinstance(error, BadRequestError)
+        ]
+        if unreadable:
+            self.writer.write("dead_letter", of_rejections(pl.concat(unreadable)))
 
     def _store(self, costed: Costed) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the rows that `spans` has, and the rejections of the decoder and of the store."""
@@ -122,6 +124,13 @@ class Ingest:
     def _count_received(self, decoded: Decoded) -> None:
         for tenant, spans in _spans_of_tenants(decoded).rows():
             self.metrics.spans_received.labels(tenant).inc(spans)
+
+
+def _rejection(
+    body: bytes, tenant: str, reason: Rejection, spans: int, detail: str
+) -> pl.DataFrame:
+    row = (0, tenant, reason.value, spans, detail, body[:SAMPLE_BYTES])
+    return pl.DataFrame([row], schema=REJECTIONS, orient="row")
 
 
 def _spans_of_tenants(decoded: Decoded) -> pl.DataFrame:

@@ -2,12 +2,10 @@
 
 import asyncio
 import concurrent.futures
-import http.client
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import grpc
 import pytest
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -17,8 +15,7 @@ from farebox_processor.errors import BadRequestError
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.running import Ports, Server, Work
-
-EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+from support.raw_otlp import Reply, request_http, send_grpc, send_http
 
 
 @dataclass
@@ -55,16 +52,6 @@ class MemoryFlush:
         return Verdict(accepted=len(names))
 
 
-@dataclass
-class Reply:
-    """What a sender was told, in the words of its transport."""
-
-    status: object
-    body: bytes = b""
-    message: str = ""
-    headers: Mapping[str, str | bytes] = field(default_factory=dict)
-
-
 class Serving:
     """A server that runs while the test talks to it."""
 
@@ -96,50 +83,17 @@ class Serving:
         self._thread.join()
         self._loop.close()
 
-    def send_grpc(
-        self,
-        body: bytes,
-        *,
-        method: str = EXPORT,
-        token: str = "",
-        timeout: float = 10,
-        compression: grpc.Compression = grpc.Compression.NoCompression,
-    ) -> Reply:
-        metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        with grpc.insecure_channel(f"127.0.0.1:{self.ports.grpc}") as channel:
-            call = channel.unary_unary(method)
-            try:
-                answer = call(body, metadata=metadata, timeout=timeout, compression=compression)
-            except grpc.RpcError as error:
-                trailers = {key: value for key, value in error.trailing_metadata() or ()}
-                return Reply(error.code(), b"", error.details(), trailers)
-        return Reply(grpc.StatusCode.OK, answer)
+    def send_grpc(self, body: bytes, **options: object) -> Reply:
+        return send_grpc(self.ports.grpc, body, **options)
 
     def send_http(self, body: bytes, *, port: int | None = None, **headers: str) -> Reply:
-        named = {"content-type": "application/x-protobuf"}
-        named |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.request("POST", "/v1/traces", body, named, port=port)
+        return send_http(port or self.ports.http, body, **headers)
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        port: int | None = None,
-    ) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.ports.http, timeout=10)
-        try:
-            connection.request(method, path, body, dict(headers or {}))
-            answer = connection.getresponse()
-            named = {name.lower(): value for name, value in answer.getheaders()}
-            return Reply(answer.status, answer.read(), "", named)
-        finally:
-            connection.close()
+    def request(self, method: str, path: str, body: bytes | None = None) -> Reply:
+        return request_http(self.ports.http, method, path, body)
 
     def admin(self, path: str) -> Reply:
-        return self.request("GET", path, port=self.ports.admin)
+        return request_http(self.ports.admin, "GET", path)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"farebox_{name}", labels) or 0.0

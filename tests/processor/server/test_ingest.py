@@ -92,11 +92,14 @@ def test_each_request_of_a_flush_is_stored_and_told_its_number_of_spans(ingest, 
 def test_a_bad_request_is_refused_and_its_neighbour_is_stored(ingest, client, recording):
     good = recording("go_openai_chat")
 
-    garbage, stored = ingest.flush([b"\xff garbage", good], ["", ""])
+    garbage, stored = ingest.flush([b"\xff garbage", good], ["acme", ""])
 
     assert isinstance(garbage.refusal, BadRequestError)
     assert stored == Verdict(spans_in(good))
     assert count(client, "spans") == spans_in(good)
+    assert client.query("SELECT tenant, reason FROM dead_letter").result_rows == [
+        ("acme", "undecodable")
+    ]
 
 
 def test_bad_spans_are_told_and_set_aside_and_their_siblings_are_stored(ingest, client):
