@@ -9,16 +9,28 @@ import base64
 import json
 import math
 import struct
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+__all__ = [
+    "ABSENT",
+    "DEEPEST",
+    "LONGEST",
+    "TOO_DEEP",
+    "TOO_LONG",
+    "UNDECODABLE",
+    "as_text",
+    "raw_as_text",
+]
 
-__all__ = ["DEEPEST", "LONGEST", "TOO_DEEP", "TOO_LONG", "UNDECODABLE", "as_text", "raw_as_text"]
+Rows: TypeAlias = npt.NDArray[np.uint32]
+ABSENT: Final = np.uint32(2**32 - 1)
+"""In place of a row that does not exist."""
 
 EMPTY, TEXT, BOOLEAN, INTEGER, DOUBLE, ARRAY, MAP, BYTES = range(8)
 """frames.ATTRIBUTES.kind: the number of the field in OTLP's AnyValue."""
@@ -32,25 +44,27 @@ TOO_LONG: Final = "<too long>"
 UNDECODABLE: Final = "<undecodable>"
 
 _Value: TypeAlias = "bool | int | float | str | list[_Value] | dict[str, _Value] | None"
+_Renderer: TypeAlias = Callable[[pl.DataFrame, pl.Series], tuple[pl.Series, Any]]
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def as_text(attributes: pl.DataFrame, rows: pl.Series) -> pl.Series:
-    """Return these rows of frames.ATTRIBUTES as text; null for a null row and an empty value."""
-    kinds = attributes["kind"][rows]
-    present = set(kinds.to_arrow().unique().to_pylist())
-    parts = [attributes["text"][rows]]
-    if BOOLEAN in present:
-        parts.append(attributes["boolean"][rows].cast(pl.String))
-    if INTEGER in present:
-        parts.append(attributes["integer"][rows].cast(pl.String))
-    if DOUBLE in present:
-        parts.append(attributes["double"][rows].cast(pl.String).str.strip_suffix(".0"))
-    if present & {ARRAY, MAP, BYTES}:
-        parts.append(_raw_as_texts(kinds, attributes["raw"][rows]))
-    if len(parts) == 1:
-        return parts[0]
-    return pl.select(pl.coalesce(parts)).to_series()
+def as_text(attributes: pl.DataFrame, rows: Rows) -> pl.Series:
+    """Return these rows of frames.ATTRIBUTES as text; null for ABSENT and for an empty value."""
+    if attributes.is_empty():
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(rows))
+    is_absent = rows == ABSENT
+    kinds = attributes["kind"].to_numpy()[np.where(is_absent, 0, rows)]
+    place = rows.astype(np.int64)
+    texts = [attributes["text"]]
+    height = len(attributes)
+    for kind, render in _RENDERERS.items():
+        at = np.flatnonzero((kinds == kind) & ~is_absent)
+        if len(at):
+            rendered, which = render(attributes, pl.Series(rows[at]))
+            texts.append(rendered)
+            place[at] = which + height
+            height += len(rendered)
+    return pl.concat(texts)[pl.Series(pa.array(place, mask=is_absent))]
 
 
 def raw_as_text(kind: int, raw: bytes) -> str:
@@ -70,17 +84,35 @@ def raw_as_text(kind: int, raw: bytes) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _raw_as_texts(kinds: pl.Series, raw: pl.Series) -> pl.Series:
-    """Decode each distinct value of each kind once; finish reasons repeat a handful of them."""
-    numbers = kinds.fill_null(EMPTY).to_numpy()
-    texts: list[str] = []
-    place = np.full(len(raw), -1, dtype=np.int64)
-    for kind in (ARRAY, MAP, BYTES):
-        at = np.flatnonzero(numbers == kind)
-        distinct = raw.to_arrow().take(pa.array(at)).dictionary_encode()
-        place[at] = distinct.indices.to_numpy() + len(texts)
-        texts += [raw_as_text(kind, value) for value in distinct.dictionary.to_pylist()]
-    return pl.Series(texts, dtype=pl.String)[pl.Series(pa.array(place, mask=place < 0))]
+def _cast(column: str) -> _Renderer:
+    def render(attributes: pl.DataFrame, rows: pl.Series) -> tuple[pl.Series, Any]:
+        texts = attributes[column][rows].cast(pl.String)
+        # As the collector writes them: 1 for 1.0.
+        return texts.str.strip_suffix(".0") if column == "double" else texts, np.arange(len(rows))
+
+    return render
+
+
+def _decoded(kind: int) -> _Renderer:
+    """Decode each distinct value once; finish reasons repeat a handful of them."""
+
+    def render(attributes: pl.DataFrame, rows: pl.Series) -> tuple[pl.Series, Any]:
+        distinct = attributes["raw"][rows].to_arrow().dictionary_encode()
+        texts = [raw_as_text(kind, value) for value in distinct.dictionary.to_pylist()]
+        return pl.Series(texts, dtype=pl.String), distinct.indices.to_numpy()
+
+    return render
+
+
+_RENDERERS: Final[dict[int, _Renderer]] = {
+    BOOLEAN: _cast("boolean"),
+    INTEGER: _cast("integer"),
+    DOUBLE: _cast("double"),
+    ARRAY: _decoded(ARRAY),
+    MAP: _decoded(MAP),
+    BYTES: _decoded(BYTES),
+}
+"""Per kind: the texts of some rows of ATTRIBUTES, and which one each row has."""
 
 
 def _read_array(raw: bytes, depth: int) -> _Value:
@@ -114,7 +146,7 @@ def _read_value(raw: bytes, depth: int) -> _Value:
     return value
 
 
-def _fields(raw: bytes) -> "Iterator[tuple[int, bytes]]":
+def _fields(raw: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the bytes of each field; a varint as its eight bytes."""
     at = 0
     while at < len(raw):
@@ -155,7 +187,7 @@ def _double(field: bytes) -> _Value:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-_SCALARS: "Final[dict[int, Callable[[bytes], _Value]]]" = {
+_SCALARS: Final[dict[int, Callable[[bytes], _Value]]] = {
     TEXT: lambda field: field.decode("utf-8", "replace"),
     BOOLEAN: any,
     INTEGER: lambda field: struct.unpack("<q", field)[0],

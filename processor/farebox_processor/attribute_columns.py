@@ -8,22 +8,19 @@ wanted keys a batch holds some 25, and a column that is null throughout costs as
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 from farebox_processor import any_values
+from farebox_processor.any_values import ABSENT, Rows
 
 __all__ = ["Cells", "gather", "key_names", "positions", "texts", "with_key_ids"]
 
-_ABSENT: Final = np.uint32(2**32 - 1)
 _EXACT_DOUBLE: Final = 2.0**53
 """Above it a double no longer tells neighbouring whole numbers apart."""
-
-_Grid: TypeAlias = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +36,16 @@ class Cells:
     height: int
     present: tuple[str, ...]
     """Those of the wanted keys that occur at all, in the order wanted."""
-    _grid: _Grid
-    """Row of `attributes` for each present key (first axis) and span; _ABSENT where none."""
+    _grid: Rows
+    """Row of `attributes` for each present key (first axis) and span; ABSENT where none."""
 
     def positions(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return the row of `attributes` that holds each cell: UInt32, null where absent."""
-        return self._columns(self._rows(keys), keys)
+        return self._columns(self._index(keys), keys)
 
     def kinds(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return what each cell holds, as frames.ATTRIBUTES numbers the kinds: UInt8."""
-        return self._columns(self.attributes["kind"][self._rows(keys)], keys)
+        return self._columns(self.attributes["kind"][self._index(keys)], keys)
 
     def texts(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as text: String, null where absent or an empty value.
@@ -64,7 +61,7 @@ class Cells:
         Integers; doubles and texts of doubles without a fraction up to 2^53; texts of integers.
         Not booleans. For nonsense (NaN, 1.5, "twelve", 2^63) it is null where `kinds` is not.
         """
-        rows = self._rows(keys)
+        rows = self._index(keys)
         integer = self.attributes["integer"][rows]
         if integer.null_count() == rows.null_count():
             return self._columns(integer, keys)
@@ -81,7 +78,7 @@ class Cells:
 
         Doubles as sent (NaN and infinities too), integers, texts of numbers. Not booleans.
         """
-        rows = self._rows(keys)
+        rows = self._index(keys)
         double = self.attributes["double"][rows]
         integer = self.attributes["integer"][rows].cast(pl.Float64)
         text = self.attributes["text"][rows].cast(pl.Float64, strict=False)
@@ -89,21 +86,23 @@ class Cells:
 
     def booleans(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as a truth value: Boolean; the texts true and false count, any case."""
-        rows = self._rows(keys)
+        rows = self._index(keys)
         text = pl.lit(self.attributes["text"][rows]).str.to_lowercase()
         spelt = pl.when(text == "true").then(True).when(text == "false").then(False)
         read = pl.coalesce(self.attributes["boolean"][rows], spelt)
         return self._columns(pl.select(read).to_series(), keys)
 
-    def _rows(self, keys: Sequence[str] | None) -> pl.Series:
+    def _rows(self, keys: Sequence[str] | None) -> Rows:
         """Return the rows of `attributes` for the present ones of `keys`, key after key."""
         if keys is None:
-            grid = self._grid
-        else:
-            at = {key: index for index, key in enumerate(self.present)}
-            grid = self._grid[[at[key] for key in keys if key in at]]
-        flat = grid.reshape(-1)
-        return pl.Series(pa.array(flat, mask=flat == _ABSENT))
+            return self._grid.reshape(-1)
+        at = {key: index for index, key in enumerate(self.present)}
+        return self._grid[[at[key] for key in keys if key in at]].reshape(-1)
+
+    def _index(self, keys: Sequence[str] | None) -> pl.Series:
+        """Return the same with null for ABSENT."""
+        rows = self._rows(keys)
+        return pl.Series(pa.array(rows, mask=rows == ABSENT))
 
     def _columns(self, flat: pl.Series, keys: Sequence[str] | None) -> pl.DataFrame:
         """Cut what `_rows` made one column into one column per key."""
@@ -129,7 +128,7 @@ def gather(attributes: pl.DataFrame, height: int, keys: Sequence[str]) -> Cells:
     slots[[known[key] for key in present]] = np.arange(len(present), dtype=np.int32)
     slot = slots[key_ids]
     found = np.flatnonzero(slot >= 0)
-    grid = np.full((len(present), height), _ABSENT, dtype=np.uint32)
+    grid = np.full((len(present), height), ABSENT, dtype=np.uint32)
     # Of repeated indices numpy keeps the last assignment: the last of two equal keys wins.
     grid[slot[found], attributes["row"].to_numpy()[found]] = found
     return Cells(attributes, height, present, grid)
@@ -149,9 +148,9 @@ def key_names(attributes: pl.DataFrame) -> list[str | None]:
     """Return the distinct keys, each in the place of its `key_id`; None for ids not in use."""
     key_ids = attributes["key_id"].to_numpy()
     ids = int(key_ids.max()) + 1 if len(key_ids) else 0
-    sample = np.full(ids, _ABSENT, dtype=np.uint32)
+    sample = np.full(ids, ABSENT, dtype=np.uint32)
     sample[key_ids] = np.arange(len(key_ids), dtype=np.uint32)
-    return attributes["key"][pl.Series(pa.array(sample, mask=sample == _ABSENT))].to_list()
+    return attributes["key"][pl.Series(pa.array(sample, mask=sample == ABSENT))].to_list()
 
 
 def with_key_ids(attributes: pl.DataFrame) -> pl.DataFrame:

@@ -33,14 +33,14 @@ def attribute_maps(
     """
     kept = np.flatnonzero(_kept(attributes, without))
     rows = attributes["row"].to_numpy()[kept]
-    at = pl.Series(kept.astype(np.uint32))
-    keys, values = attributes["key"][at], any_values.as_text(attributes, at)
+    at = kept.astype(np.uint32)
+    keys, values = attributes["key"][pl.Series(at)], any_values.as_text(attributes, at)
     if more is not None:
         rows = np.concatenate([rows, more["row"].to_numpy()])
         order = np.argsort(rows, kind="stable")
-        rows, at = rows[order], pl.Series(order.astype(np.uint32))
-        keys = pl.concat([keys, more["key"]])[at]
-        values = pl.concat([values, more["value"]])[at]
+        rows, merged = rows[order], pl.Series(order)
+        keys = pl.concat([keys, more["key"]])[merged]
+        values = pl.concat([values, more["value"]])[merged]
     if (values.str.len_bytes() > _LONGEST).any():
         values = values.str.head(_LONGEST)
     offsets = pa.array(offsets_of(rows, height).astype(np.int32))
