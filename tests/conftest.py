@@ -1,11 +1,16 @@
 """Shared by all tests: one embedded ClickHouse per process, one fresh database per test."""
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import TypeAlias
 
 import pytest
+import uvicorn
 from clickhouse_connect.driver.client import Client
+from starlette.types import ASGIApp
 
 from farebox_processor.store.connect import open_client
 from farebox_processor.store.migrations import migrate
@@ -63,3 +68,33 @@ def database(engine: Engine, empty_database: str) -> str:
 def client(engine: Engine, database: str) -> Client:
     """A client in a fresh database with all tables."""
     return engine(database)
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.listening.set()
+
+
+@contextmanager
+def _serving(application: ASGIApp) -> Iterator[int]:
+    server = _Server(uvicorn.Config(application, port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    server.listening.wait()
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[[ASGIApp], int]]:
+    """Serve an ASGI application over HTTP on loopback until the session ends; return its port."""
+    with ExitStack() as servers:
+        yield lambda application: servers.enter_context(_serving(application))

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from farebox_processor.errors import ConfigError, RetryableStoreError
 from farebox_processor.store.refusals import CLIENT_ERRORS
 
-__all__ = ["ENGINE_CONFIG", "is_embedded", "open_client"]
+__all__ = ["ENGINE_CONFIG", "engine_address", "is_embedded", "open_client"]
 
 ENGINE_CONFIG: Final = Path(str(files(__package__) / "embedded_engine.xml"))
 """The settings of the embedded engine. Always given: without a file it would load whatever
@@ -26,6 +26,15 @@ _CONNECT_SECONDS: Final = 5
 def is_embedded(dsn: str) -> bool:
     """Tell whether `dsn` names an engine in this process."""
     return dsn.startswith(_EMBEDDED)
+
+
+def engine_address(dsn: str) -> str:
+    """Return what chdb.connect takes to join the engine that `dsn` names.
+
+    Letter for letter what the client opens it with: the engine compares addresses as text.
+    """
+    path = Path(dsn.removeprefix(_EMBEDDED)).expanduser().resolve()
+    return f"{path}?{urlencode({'config-file': str(ENGINE_CONFIG)})}"
 
 
 def open_client(dsn: str, *, database: str = "farebox", timeout_seconds: int = 30) -> Client:
