@@ -84,11 +84,11 @@ def load_dialects(paths: Sequence[Path | str] = ()) -> Dialects:
         for entry in sorted(folder("dialects").iterdir(), key=lambda entry: entry.name)
         if entry.name.endswith(".yaml")
     }
-    own = {str(path): _parse(_read(Path(path)), str(path)) for path in paths}
     common = read_common(delivered.pop(_COMMON), _COMMON)
     layouts = read_layouts(delivered.pop(_LAYOUTS), _LAYOUTS)
-    read = [read_dialect(tree, file, layouts) for file, tree in (own | delivered).items()]
-    by_name = _by_name(read)
+    ours = [read_dialect(tree, file, layouts) for file, tree in delivered.items()]
+    own = [read_dialect(_parse(_read(Path(path)), str(path)), str(path), layouts) for path in paths]
+    by_name = _by_name(ours, own)
     dialects = tuple(_extended(dialect, by_name) for dialect in by_name.values())
     emitters = tuple((dialect, emitter) for dialect in dialects for emitter in dialect.emitters)
     return Dialects(common=common, dialects=dialects, emitters=emitters)
@@ -111,18 +111,19 @@ def _parse(text: str, file: str) -> Mapping[str, object]:
     return tree
 
 
-def _by_name(dialects: Iterable[Dialect]) -> dict[str, Dialect]:
-    """Return the dialects by name, the one that spans of unknown scopes fall back to last."""
+def _by_name(ours: list[Dialect], own: list[Dialect]) -> dict[str, Dialect]:
+    """Return the dialects by name, in order: the user's own, ours, the default one."""
     named: dict[str, Dialect] = {}
-    for dialect in dialects:
+    for dialect in (*ours, *own):
         if dialect.name in named:
             raise ConfigError(
                 f"{dialect.file}: dialect: found {dialect.name!r}, which "
                 f"{named[dialect.name].file} defines; allowed: a name of its own"
             )
         named[dialect.name] = dialect
-    named[DEFAULT] = named.pop(DEFAULT)
-    return named
+    default = named.pop(DEFAULT)
+    first = {dialect.name: dialect for dialect in own}
+    return first | named | {DEFAULT: default}
 
 
 def _extended(dialect: Dialect, named: Mapping[str, Dialect]) -> Dialect:

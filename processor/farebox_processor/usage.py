@@ -61,7 +61,7 @@ def _read_in_dialects(wide: Wide, emitters: pl.Series, dialects: Dialects) -> pl
     spoken = pl.Series(numbers, dtype=pl.UInt16).gather(emitters)
     rows = pl.arange(len(emitters), eager=True)
     parts, places = [], []
-    for number in spoken.unique().sort():
+    for number in spoken.unique().sort().to_list() or [0]:
         mine = spoken == number
         parts.append(read_reported(wide.part(mine), dialects.dialects[number], dialects.common))
         places.append(rows.filter(mine))

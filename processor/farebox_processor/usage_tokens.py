@@ -94,6 +94,10 @@ def _wholes(stated: _Stated) -> dict[str, pl.Expr]:
     thoughts = stated.column("thoughts").fill_null(0) + unspoken
     return {
         "input": given,
+        "cache_read": pl.coalesce(
+            stated.column("cache_read"),
+            stated.sum(*(f"cache_read_{part}" for part in _CACHED_PARTS)),
+        ),
         "written": pl.max_horizontal(stated.column("cache_write"), split),
         "timed_writes": split.fill_null(0),
         "output": output,
