@@ -1,0 +1,631 @@
+"""One rule a test: what a span with these attributes is taken for."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from farebox_processor.frames import TOKENS
+
+IN, OUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
+READ, WRITE = "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_write.input_tokens"
+CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+CLAUDE = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "claude-sonnet-4-5"}
+GEMINI = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gemini-2.5-pro"}
+
+
+def only(frame: Any) -> dict[str, Any]:
+    (row,) = frame.iter_rows(named=True)
+    return dict(row)
+
+
+def tokens(row: dict[str, Any]) -> dict[str, int]:
+    return {name.removesuffix("_tokens"): row[name] for name in TOKENS if row[name] is not None}
+
+
+# --- values --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [12, 12.0, "12", "12.0"])
+def test_a_count_may_be_an_integer_a_whole_double_or_the_text_of_one(read: Any, value: Any) -> None:
+    row = only(read(CHAT | {IN: value, OUT: 1}))
+
+    assert (row["input_tokens"], row["invalid_usage"]) == (12, 0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [-1, float("nan"), float("inf"), 1.5, 2**40 + 1, 2**62, 1e300, "twelve", "", True, [12]],
+    ids=repr,
+)
+def test_what_is_no_count_becomes_null_is_counted_and_leaves_the_call_without_a_price(
+    read: Any, value: Any
+) -> None:
+    row = only(read(CHAT | {IN: value, OUT: 1}))
+
+    assert row["input_tokens"] is None
+    assert row["invalid_usage"] == 1
+    assert row["candidate"]
+    assert "usage_invalid" in row["uncertainty"]
+
+
+def test_nonsense_under_one_spelling_does_no_harm_beside_a_good_one(read: Any) -> None:
+    row = only(read(CHAT | {IN: -5, "gen_ai.usage.prompt_tokens": 7, OUT: 1}))
+
+    assert (row["input_tokens"], row["invalid_usage"], row["uncertainty"]) == (7, 1, None)
+
+
+def test_two_spellings_of_one_count_are_never_added(read: Any) -> None:
+    row = only(
+        read(
+            CHAT
+            | {IN: 100, OUT: 5, READ: 40, WRITE: 0}
+            | {"gen_ai.usage.prompt_tokens": 100, "gen_ai.usage.completion_tokens": 5}
+            | {"gen_ai.usage.cache_read_input_tokens": 40}
+        )
+    )
+
+    assert tokens(row) == {
+        "input": 60,
+        "cache_read": 40,
+        "cache_write_5m": 0,
+        "cache_write_1h": 0,
+        "output": 5,
+    }
+
+
+# --- inclusive or exclusive ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scope", "attributes", "told"),
+    [
+        ("my.app", {IN: 100, READ: 40}, (60, "inclusive", "default")),
+        ("my.app", {IN: 30, READ: 40}, (30, "exclusive", "proof")),
+        ("openlit.instrumentation.anthropic", {IN: 100, READ: 40}, (100, "exclusive", "scope")),
+        ("opentelemetry.instrumentation.genai.openai", {IN: 100}, (100, "inclusive", "scope")),
+        (
+            "openlit.instrumentation.anthropic",
+            {IN: 100, READ: 40, "gen_ai.token.semantics": "inclusive"},
+            (60, "inclusive", "marker"),
+        ),
+        (
+            "my.app",
+            {IN: 100, READ: 40, "gen_ai.token.semantics": "exclusive"},
+            (100, "exclusive", "marker"),
+        ),
+    ],
+)
+def test_a_marker_decides_before_a_proof_before_the_scope_before_the_convention(
+    read: Any, scope: str, attributes: dict[str, Any], told: tuple[int, str, str]
+) -> None:
+    row = only(read(CHAT | attributes | {OUT: 1}, scope=scope))
+
+    assert (row["input_tokens"], row["usage_reading"], row["usage_rule"]) == told
+
+
+def test_parts_larger_than_an_inclusive_input_are_cut_down_to_it_and_marked(read: Any) -> None:
+    row = only(
+        read(CHAT | {IN: 100, OUT: 1, READ: 70, WRITE: 50, "gen_ai.token.semantics": "inclusive"})
+    )
+
+    assert tokens(row) == {
+        "input": 0,
+        "cache_read": 70,
+        "cache_write_5m": 30,
+        "cache_write_1h": 0,
+        "output": 1,
+    }
+    assert row["uncertainty"] == ["usage_contradictory"]
+
+
+def test_reasoning_is_part_of_the_output_and_never_more(read: Any) -> None:
+    row = only(read(CHAT | {IN: 10, OUT: 20, "gen_ai.usage.reasoning.output_tokens": 30}))
+
+    assert (row["output_tokens"], row["reasoning_tokens"]) == (20, 20)
+    assert row["uncertainty"] == ["usage_contradictory"]
+
+
+# --- modalities, thoughts, what lies beside ------------------------------------------------------
+
+
+def test_audio_and_images_are_taken_out_of_the_text_they_are_counted_in(read: Any) -> None:
+    row = only(
+        read(
+            CHAT
+            | {IN: 3000, READ: 2000, OUT: 900}
+            | {"gen_ai.usage.audio.input_tokens": 2000}
+            | {"gen_ai.usage.audio.cache_read.input_tokens": 1500}
+            | {"gen_ai.usage.audio.output_tokens": 800}
+        )
+    )
+
+    assert tokens(row) == {
+        "input": 500,
+        "input_audio": 500,
+        "cache_read": 500,
+        "cache_read_audio": 1500,
+        "output": 100,
+        "output_audio": 800,
+    }
+    assert row["uncertainty"] is None
+
+
+def test_what_googles_total_has_beyond_input_and_output_is_thoughts(read: Any) -> None:
+    row = only(read(GEMINI | {IN: 100, OUT: 20, "gen_ai.usage.total_tokens": 150}))
+
+    assert tokens(row) == {"input": 100, "output": 50, "reasoning": 30}
+
+
+def test_nobody_elses_total_says_anything_of_thoughts(read: Any) -> None:
+    row = only(read(CHAT | {IN: 100, OUT: 20, "gen_ai.usage.total_tokens": 150}))
+
+    assert tokens(row) == {"input": 100, "output": 20}
+
+
+def test_context_compaction_is_billed_beside_the_usage_of_the_conventions(read: Any) -> None:
+    row = only(
+        read(
+            CLAUDE
+            | {IN: 100, OUT: 20, READ: 60}
+            | {"anthropic.usage.compaction.input_tokens": 7}
+            | {"anthropic.usage.compaction.output_tokens": 3},
+            scope="com.anthropic.sdk.python",
+        )
+    )
+
+    assert tokens(row) == {"input": 47, "cache_read": 60, "output": 23}
+
+
+def test_embeddings_that_state_only_a_total_have_that_input(read: Any) -> None:
+    row = only(read({"gen_ai.operation.name": "embeddings", "gen_ai.usage.total_tokens": 87}))
+
+    assert (row["call_kind"], tokens(row), row["uncertainty"]) == (
+        "embeddings",
+        {"input": 87},
+        None,
+    )
+
+
+# --- cache writes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attributes", "five_minutes", "one_hour", "uncertainty"),
+    [
+        (CLAUDE | {WRITE: 50}, 50, 0, ["cache_write_ttl_unreported"]),
+        (CHAT | {WRITE: 50}, 50, 0, None),
+        (
+            CLAUDE | {WRITE: 50, "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 50},
+            0,
+            50,
+            None,
+        ),
+        (
+            CLAUDE | {WRITE: 50, "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 20},
+            30,
+            20,
+            ["cache_write_ttl_unreported"],
+        ),
+        (CLAUDE | {WRITE: 50, "farebox.usage.cache_write_5m_tokens": 50}, 50, 0, None),
+    ],
+)
+def test_written_tokens_without_a_time_to_live_are_five_minutes_and_uncertain_for_claude_alone(
+    read: Any,
+    attributes: dict[str, Any],
+    five_minutes: int,
+    one_hour: int,
+    uncertainty: list[str] | None,
+) -> None:
+    row = only(read(attributes | {IN: 100, OUT: 1}))
+
+    assert (row["cache_write_5m_tokens"], row["cache_write_1h_tokens"]) == (five_minutes, one_hour)
+    assert row["uncertainty"] == uncertainty
+
+
+# --- what emitters lose --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scope", "version", "attributes", "uncertainty"),
+    [
+        ("opentelemetry.instrumentation.openai_v2", "2.4b0", {}, ["cache_read_unreported"]),
+        ("opentelemetry.instrumentation.openai_v2", "2.4b0", {READ: 4}, None),
+        ("opentelemetry.util.genai.handler", "0.4b0", {}, ["cache_read_unreported"]),
+        ("opentelemetry.util.genai.handler", "1.3b0", {}, None),
+        ("pydantic-ai", "1.2.1", {}, ["cache_read_unreported"]),
+        ("pydantic-ai", "2.68.0", {}, None),
+        (
+            "opentelemetry.instrumentation.anthropic",
+            "0.62.4",
+            {"gen_ai.is_streaming": True},
+            ["output_overcounted"],
+        ),
+        ("opentelemetry.instrumentation.anthropic", "0.62.4", {"gen_ai.is_streaming": False}, None),
+        (
+            "opentelemetry.instrumentation.botocore.bedrock-runtime",
+            "0.66b2",
+            {"rpc.method": "InvokeModel"},
+            ["cache_uncounted"],
+        ),
+        (
+            "opentelemetry.instrumentation.botocore.bedrock-runtime",
+            "0.66b2",
+            {"rpc.method": "Converse"},
+            None,
+        ),
+    ],
+)
+def test_a_loss_is_known_by_scope_version_and_what_the_span_shows(
+    read: Any, scope: str, version: str, attributes: dict[str, Any], uncertainty: list[str] | None
+) -> None:
+    row = only(read(CLAUDE | {IN: 10, OUT: 1} | attributes, scope=scope, version=version))
+
+    assert row["uncertainty"] == uncertainty
+
+
+def test_a_tool_that_google_genai_ran_itself_stands_for_a_call_on_no_span(read: Any) -> None:
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "get_weather"}
+
+    there = only(read(tool, scope="opentelemetry.instrumentation.google_genai"))
+    elsewhere = only(read(tool, scope="my.app"))
+
+    assert (there["candidate"], there["uncertainty"]) == (True, ["calls_unreported"])
+    assert (elsewhere["candidate"], elsewhere["uncertainty"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "status", "uncertainty"),
+    [
+        (CHAT, 0, ["usage_missing"]),
+        (CHAT, 2, None),
+        (CHAT | {IN: 0, OUT: 0}, 0, ["usage_missing"]),
+        (CHAT | {IN: 10}, 0, ["usage_incomplete"]),
+        (CHAT | {"gen_ai.usage.cost": 0.01}, 0, None),
+        (CHAT | {IN: 10, OUT: 1, "farebox.usage.estimated": True}, 0, ["usage_estimated"]),
+    ],
+)
+def test_a_call_without_usage_is_a_candidate_that_says_so_unless_it_failed_or_has_a_cost(
+    read: Any, attributes: dict[str, Any], status: int, uncertainty: list[str] | None
+) -> None:
+    row = only(read(attributes, status=status))
+
+    assert (row["candidate"], row["uncertainty"]) == (True, uncertainty)
+
+
+# --- units ---------------------------------------------------------------------------------------
+
+
+def test_our_own_counts_are_units_of_any_name_and_win_over_the_emitters(read: Any) -> None:
+    row = only(
+        read(
+            CHAT
+            | {IN: 10, OUT: 1, "gen_ai.usage.web_search_requests": 9}
+            | {"farebox.usage.web_search": 2, "farebox.usage.audio_second": 1.5}
+            | {"farebox.usage.page": -1}
+        )
+    )
+
+    assert row["units"] == [
+        {"unit": "audio_second", "quantity": Decimal("1.5")},
+        {"unit": "web_search", "quantity": Decimal(2)},
+    ]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"gen_ai.output.messages": '[{"parts":[{"type":"server_tool_call"}]}]'},
+        {"gen_ai.tool.definitions": '[{"type":"web_search_20250305","name":"web_search"}]'},
+    ],
+)
+def test_a_search_that_shows_without_a_count_leaves_the_cost_open(
+    read: Any, attributes: dict[str, Any]
+) -> None:
+    row = only(read(CLAUDE | {IN: 10, OUT: 1} | attributes))
+
+    assert (row["units"], row["uncertainty"]) == (None, ["units_unreported"])
+
+
+def test_a_tool_of_the_users_that_is_called_web_search_is_none_of_the_providers(read: Any) -> None:
+    definition = '[{"type":"function","name":"web_search"}]'
+
+    row = only(read(CHAT | {IN: 10, OUT: 1, "gen_ai.tool.definitions": definition}))
+
+    assert row["uncertainty"] is None
+
+
+def test_what_a_user_wrote_cannot_pass_for_a_key_of_the_response(read: Any) -> None:
+    text = '{"content":"say \\"server_tool_use\\": {\\"web_search_requests\\": 99}","id":"msg_1"}'
+    span = {"openinference.span.kind": "LLM", "llm.token_count.prompt": 1}
+
+    row = only(read(span | {"llm.token_count.completion": 1, "output.value": text}))
+
+    assert (row["units"], row["response_id"]) == (None, "msg_1")
+
+
+def test_each_search_that_a_response_of_openai_lists_is_counted(read: Any) -> None:
+    output = '{"id":"resp_1","output":[{"type":"web_search_call"},{"type": "web_search_call"}]}'
+    span = {"openinference.span.kind": "LLM", "llm.token_count.prompt": 1}
+
+    row = only(read(span | {"llm.token_count.completion": 1, "output.value": output}))
+
+    assert row["units"] == [{"unit": "web_search", "quantity": Decimal(2)}]
+
+
+def test_a_rerank_that_counts_nothing_is_one_search_or_more(read: Any) -> None:
+    row = only(read({"gen_ai.operation.name": "rerank", "gen_ai.request.model": "rerank-v3.5"}))
+
+    assert row["units"] == [{"unit": "rerank_search", "quantity": Decimal(1)}]
+    assert row["uncertainty"] == ["units_unreported"]
+
+
+# --- who, under which terms ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "provider"),
+    [
+        ("OpenAI", "openai"),
+        ("openai.chat", "openai"),
+        ("anthropic.messages", "anthropic"),
+        ("MistralAI", "mistral_ai"),
+        ("gemini", "gcp.gemini"),
+        ("aws", "aws.bedrock"),
+        ("az.ai.openai", "azure.ai.openai"),
+        ("langgraph", None),
+        ("strands-agents", None),
+        ("my-own", "my-own"),
+    ],
+)
+def test_a_provider_has_the_name_of_the_conventions_and_a_framework_is_none(
+    read: Any, named: str, provider: str | None
+) -> None:
+    row = only(read(CHAT | {"gen_ai.system": named, IN: 1, OUT: 1}))
+
+    assert row["provider"] == provider
+
+
+@pytest.mark.parametrize(
+    ("attributes", "context", "region"),
+    [
+        ({"farebox.processing": "batch"}, "processing=batch", None),
+        ({"openai.response.service_tier": "priority"}, "service_tier=priority", None),
+        ({"openai.request.service_tier": "flex"}, "service_tier=flex", None),
+        ({"openai.request.service_tier": "auto"}, None, None),
+        (
+            {"openai.request.service_tier": "priority", "openai.response.service_tier": "default"},
+            None,
+            None,
+        ),
+        (
+            {"farebox.processing": "batch", "openai.response.service_tier": "flex"},
+            "processing=batch,service_tier=flex",
+            None,
+        ),
+        ({"farebox.inference_geo": "US"}, None, "us"),
+        ({"farebox.inference_geo": "global"}, None, None),
+        ({"gen_ai.request.model": "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"}, None, "eu"),
+        ({"gen_ai.request.model": "global.anthropic.claude-sonnet-4-5-v1:0"}, None, None),
+        (
+            {
+                "gen_ai.request.model": "arn:aws:bedrock:us-east-1:1:inference-profile/"
+                "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+            },
+            None,
+            "us",
+        ),
+        ({"server.address": "us-east5-aiplatform.googleapis.com"}, None, "us-east5"),
+    ],
+)
+def test_the_terms_are_those_that_were_served(
+    read: Any, attributes: dict[str, Any], context: str | None, region: str | None
+) -> None:
+    row = only(read(CHAT | {IN: 1, OUT: 1} | attributes))
+
+    assert (row["price_context"], row["region"]) == (context, region)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "cost", "source"),
+    [
+        ({"farebox.recorded_cost_usd": "0.25"}, "0.25", "farebox.recorded_cost_usd"),
+        ({"gen_ai.usage.cost": 6.5e-05}, "0.000065", "gen_ai.usage.cost"),
+        ({"operation.cost": 0.0}, None, None),
+        ({"operation.cost": -1.0}, None, None),
+        ({"operation.cost": float("nan")}, None, None),
+        (
+            {"gen_ai.usage.cost.amount": 0.5, "gen_ai.usage.cost.currency": "USD"},
+            "0.5",
+            "gen_ai.usage.cost.amount",
+        ),
+        ({"gen_ai.usage.cost.amount": 0.5, "gen_ai.usage.cost.currency": "EUR"}, None, None),
+        (
+            {"operation.cost": 0.5, "farebox.recorded_cost_usd": "0.4"},
+            "0.4",
+            "farebox.recorded_cost_usd",
+        ),
+    ],
+)
+def test_a_cost_is_taken_in_any_spelling_and_zero_beside_tokens_is_none(
+    read: Any, attributes: dict[str, Any], cost: str | None, source: str | None
+) -> None:
+    row = only(read(CHAT | {IN: 1, OUT: 1} | attributes))
+
+    assert (row["supplied_cost_usd"], row["supplied_cost_source"]) == (
+        None if cost is None else Decimal(cost),
+        source,
+    )
+
+
+def test_a_tool_with_a_price_rule_or_a_cost_is_a_candidate_and_a_plain_one_is_not(
+    read: Any,
+) -> None:
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}
+
+    rows = read(
+        tool,
+        tool | {"farebox.price.rule": "tavily"},
+        tool | {"farebox.recorded_cost_usd": "0"},
+        tool | {"farebox.usage.page": 3},
+    )
+
+    assert rows["candidate"].to_list() == [False, True, True, True]
+    assert rows["price_rule"].to_list() == [None, "tavily", None, None]
+    assert rows["call_kind"].to_list() == ["tool"] * 4
+
+
+def test_time_on_a_gpu_makes_a_span_a_call_of_its_own_kind(read: Any) -> None:
+    row = only(read({"farebox.usage.gpu_second": 12.5}))
+
+    assert (row["call_kind"], row["candidate"]) == ("gpu", True)
+    assert row["units"] == [{"unit": "gpu_second", "quantity": Decimal("12.5")}]
+
+
+# --- dimensions ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attributes", "conversation"),
+    [
+        ({"session.id": "s", "gen_ai.conversation.id": "c"}, "c"),
+        ({"session.id": "s", "traceloop.association.properties.session_id": "t"}, "s"),
+        ({"gen_ai.conversation.id": "", "session.id": "s"}, "s"),
+        ({"ai.telemetry.metadata.sessionId": "v"}, "v"),
+        ({"thread.id": 17}, "17"),
+        ({"gen_ai.conversation.id": "x" * 300}, "x" * 256),
+    ],
+)
+def test_the_conversation_is_the_first_id_in_order_of_trust(
+    read: Any, attributes: dict[str, Any], conversation: str
+) -> None:
+    assert only(read(attributes))["conversation_id"] == conversation
+
+
+def test_what_the_resource_says_stands_apart_and_fills_the_environment(read: Any) -> None:
+    row = only(
+        read(
+            {"user.id": "u", "farebox.conversation.ended": True},
+            resource={"session.id": "r", "deployment.environment.name": "prod"},
+        )
+    )
+
+    assert (row["conversation_id"], row["resource_conversation_id"]) == (None, "r")
+    assert (row["environment"], row["user_id"], row["conversation_ended"]) == ("prod", "u", True)
+
+
+def test_a_span_that_is_no_call_has_neither_kind_nor_dialect(read: Any) -> None:
+    row = only(read({"http.request.method": "GET"}))
+
+    assert (row["call_kind"], row["dialect"], row["candidate"], row["uncertainty"]) == (
+        None,
+        None,
+        False,
+        None,
+    )
+
+
+def test_a_batch_without_spans_is_a_frame_without_rows(read: Any) -> None:
+    assert read().is_empty()
+
+
+# --- dialects of packages that there is no recording of ------------------------------------------
+
+
+def test_claude_code_counts_its_input_without_cached_tokens(read: Any) -> None:
+    row = only(
+        read(
+            {
+                "input_tokens": 2,
+                "output_tokens": 90,
+                "cache_read_tokens": 84562,
+                "model": "claude-x",
+            }
+            | {"cache_creation_tokens": 10, "request_id": "req_1", "session.id": "s"},
+            name="claude_code.llm_request",
+        )
+    )
+
+    assert (row["dialect"], row["call_kind"], row["model"]) == (
+        "claude_code",
+        "inference",
+        "claude-x",
+    )
+    assert tokens(row) == {
+        "input": 2,
+        "cache_read": 84562,
+        "cache_write_5m": 10,
+        "cache_write_1h": 0,
+        "output": 90,
+    }
+
+
+def test_codex_states_the_sum_of_a_turn(read: Any) -> None:
+    prefix = "codex.turn.token_usage."
+    row = only(
+        read(
+            {f"{prefix}input_tokens": 100, f"{prefix}cached_input_tokens": 60, "model": "gpt-5.1"}
+            | {f"{prefix}output_tokens": 30, f"{prefix}reasoning_output_tokens": 10},
+            name="session_task.turn",
+        )
+    )
+
+    assert (row["dialect"], row["call_kind"], row["uncertainty"]) == (
+        "codex",
+        "agent",
+        ["aggregate"],
+    )
+    assert tokens(row) == {"input": 40, "cache_read": 60, "output": 30, "reasoning": 10}
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            '{"input_tokens":211,"cache_creation_input_tokens":2048,"cache_read_input_tokens":4096,'
+            '"cache_creation":{"ephemeral_5m_input_tokens":1536,"ephemeral_1h_input_tokens":512},'
+            '"output_tokens":389,"server_tool_use":{"web_search_requests":2}}',
+            {
+                "input": 211,
+                "cache_read": 4096,
+                "cache_write_5m": 1536,
+                "cache_write_1h": 512,
+                "output": 389,
+            },
+        ),
+        (
+            '{"promptTokenCount":1703,"cachedContentTokenCount":1280,"candidatesTokenCount":223,'
+            '"thoughtsTokenCount":157,"toolUsePromptTokenCount":11,"totalTokenCount":2094}',
+            {"input": 434, "cache_read": 1280, "output": 380, "reasoning": 157},
+        ),
+        (
+            '{"inputTokens":211,"outputTokens":389,"cacheReadInputTokens":4096,'
+            '"cacheWriteInputTokens":2048}',
+            {
+                "input": 211,
+                "cache_read": 4096,
+                "cache_write_5m": 2048,
+                "cache_write_1h": 0,
+                "output": 389,
+            },
+        ),
+    ],
+)
+def test_the_providers_own_usage_object_is_read_in_its_own_shape(
+    read: Any, raw: str, expected: dict[str, int]
+) -> None:
+    row = only(read(CHAT | {"gen_ai.usage.raw": raw}, scope="logfire.anthropic"))
+
+    assert tokens(row) == expected
+
+
+def test_buckets_of_langfuse_are_disjoint(read: Any) -> None:
+    usage = '{"input": 487, "input_cache_read": 1024, "output": 155, "output_reasoning": 192}'
+    row = only(
+        read(
+            {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-4o"}
+            | {"langfuse.observation.usage_details": usage}
+        )
+    )
+
+    assert tokens(row) == {"input": 487, "cache_read": 1024, "output": 347, "reasoning": 192}
