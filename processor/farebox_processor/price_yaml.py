@@ -84,8 +84,7 @@ class Place:
     def decimal(self) -> Decimal:
         """Return an exact number ≥ 0; refuse one that YAML would read as a float."""
         text = self.text()
-        plain_float = self.node.tag == _FLOAT and getattr(self.node, "style", None) is None
-        if plain_float:
+        if self.node.tag == _FLOAT:
             self.fail(f"found the float {text}", f'quote it, as "{text}", so that it stays exact')
         try:
             value = Decimal(text)

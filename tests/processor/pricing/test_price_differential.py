@@ -114,7 +114,7 @@ def their_price(
 
 
 def sample(base: BasePrices) -> list[Call]:
-    rng = random.Random(SEED)  # noqa: S311 - a repeatable sample
+    rng = random.Random(SEED)
     models = [
         (model.info, base.providers[model.provider])
         for model in base.models
