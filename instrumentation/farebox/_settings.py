@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["BAGGAGE_FIELDS", "Settings", "current_settings", "use_settings"]
+from opentelemetry import trace
+from opentelemetry.trace import Tracer, TracerProvider
+
+__all__ = ["BAGGAGE_FIELDS", "Settings", "current_settings", "own_tracer", "use_settings"]
 
 BAGGAGE_FIELDS: Final = frozenset(
     {"id", "turn_id", "tenant", "user_tier", "feature", "action", "type"}
@@ -22,6 +25,8 @@ class Settings:
     """Which fields of a conversation go out with requests; empty: none."""
     baggage_bytes_max: int = 2_048
     """Size of the outgoing entries, encoded. What does not fit stays behind, the id last."""
+    tracer_provider: TracerProvider | None = None
+    """Where spans of farebox's own go; None: to the global one."""
 
 
 _held: list[Settings] = [Settings()]
@@ -30,6 +35,11 @@ _held: list[Settings] = [Settings()]
 def current_settings() -> Settings:
     """Return the settings in force."""
     return _held[0]
+
+
+def own_tracer() -> Tracer:
+    """Return the tracer for what farebox itself has to say."""
+    return trace.get_tracer("farebox", tracer_provider=current_settings().tracer_provider)
 
 
 def use_settings(settings: Settings) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "CACHE_WRITE_1H_TOKENS",
     "CACHE_WRITE_5M_TOKENS",
     "CACHE_WRITE_TOKENS",
+    "CALLS_RECORDED",
     "CONVERSATION_COST",
     "CONVERSATION_ENDED",
     "CONVERSATION_ID",
@@ -118,6 +119,8 @@ CACHE_WRITE_5M_TOKENS: Final = "farebox.usage.cache_write_5m_tokens"
 """Of the cache writes, those that live for five minutes."""
 CACHE_WRITE_1H_TOKENS: Final = "farebox.usage.cache_write_1h_tokens"
 """Of the cache writes, those that live for an hour."""
+CALLS_RECORDED: Final = "farebox.calls_recorded"
+"""True on a tool's span where each request that it led to has a span with its usage."""
 USAGE_ESTIMATED: Final = "farebox.usage.estimated"
 """True where the token counts were estimated by the instrumentation (a stream that was cut)."""
 PROCESSING: Final = "farebox.processing"

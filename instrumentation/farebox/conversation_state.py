@@ -51,6 +51,12 @@ class Conversation:
         stamped = {name: value for name, value in (said | named).items() if value is not None}
         object.__setattr__(self, "attributes", stamped)
 
+    def given(self, found: Mapping[str, Any]) -> "Conversation":
+        """Return this conversation with what was found; names that are no fields are extra."""
+        fields = {name: value for name, value in found.items() if name in ATTRIBUTE_OF_FIELD}
+        extra = {name: value for name, value in found.items() if name not in fields}
+        return self.changed(fields, extra)
+
     def changed(self, given: Mapping[str, Any], extra: Mapping[str, Any]) -> "Conversation":
         """Return this conversation with what was given; another id starts another turn."""
         texts = {key: text for key, value in given.items() if (text := as_text(value))}

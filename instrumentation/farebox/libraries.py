@@ -12,7 +12,15 @@ from opentelemetry.trace import TracerProvider
 
 from farebox._guard import note_fault, say_once
 
-__all__ = ["LIBRARIES", "Choice", "Library", "allows", "choose", "keep_one_record_of_anthropic"]
+__all__ = [
+    "LIBRARIES",
+    "Choice",
+    "Library",
+    "allows",
+    "choose",
+    "keep_one_record_of_anthropic",
+    "turn_off",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,15 @@ def choose(provider: TracerProvider, only: Iterable[str] | None = None) -> list[
         for library in LIBRARIES
         if is_installed(library.module) and (wanted is None or library.name in wanted)
     ]
+
+
+def turn_off(modules: Iterable[str | None]) -> None:
+    """Turn off the instrumentations of these modules, as far as they are on."""
+    wanted = set(modules)
+    for library in LIBRARIES:
+        for path in library.instrumentors:
+            if _module(path) in wanted and _is_on(path):
+                _loaded(path).uninstrument()
 
 
 def allows(entry_point: str) -> bool:

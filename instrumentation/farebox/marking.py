@@ -8,6 +8,7 @@ from opentelemetry.util.types import AttributeValue
 
 from farebox import attributes
 from farebox._guard import harmless, say_once
+from farebox._settings import own_tracer
 from farebox.conversation_state import as_text
 
 __all__ = ["end_conversation", "outcome", "record_cost", "tool_cost"]
@@ -77,4 +78,4 @@ def _say(name: str, said: Mapping[str, AttributeValue]) -> None:
 
 
 def _emit(name: str, said: Mapping[str, AttributeValue]) -> None:
-    trace.get_tracer("farebox").start_span(name, attributes=said).end()
+    own_tracer().start_span(name, attributes=said).end()

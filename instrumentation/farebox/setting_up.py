@@ -16,9 +16,9 @@ from farebox._settings import BAGGAGE_FIELDS, Settings, use_settings
 from farebox.redaction import RedactingSpanExporter, Redactor
 from farebox.stamping import stamp_spans_of
 from farebox.standing import Status, remember, status
-from farebox.threads import follow_executors
+from farebox.threads import follow_executors, leave_executors
 
-__all__ = ["instrument", "join"]
+__all__ = ["instrument", "join", "uninstrument"]
 
 _logger = logging.getLogger("farebox")
 
@@ -27,6 +27,8 @@ _CONTENT_SWITCHES: Final = {
     "TRACELOOP_TRACE_CONTENT": ("false", "true"),
     "OPENINFERENCE_HIDE_INPUTS": ("true", "false"),
     "OPENINFERENCE_HIDE_OUTPUTS": ("true", "false"),
+    "OPENINFERENCE_HIDE_EMBEDDINGS_TEXT": ("true", "false"),
+    "OPENINFERENCE_HIDE_EMBEDDINGS_VECTORS": ("true", "true"),
 }
 """Each instrumentation's own switch: its value without and with the text of conversations.
 Traceloop's and OpenInference's record it unless told not to."""
@@ -59,13 +61,14 @@ def instrument(  # noqa: PLR0913 - one keyword per decision of the service
     to record ("openai", ...). Never raises; returns what was done, as `status` does later.
     """
     try:
-        use_settings(Settings(accept_baggage, frozenset(baggage_fields)))
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             remember(Status(provider="disabled"))
             return status()
         for switch, (without, with_content) in _CONTENT_SWITCHES.items():
             os.environ.setdefault(switch, with_content if capture_content else without)
         how, provider = _provider(_Request(service_name, endpoint, redact, tracer_provider))
+        fields = frozenset(baggage_fields)
+        use_settings(Settings(accept_baggage, fields, tracer_provider=tracer_provider))
         _join(provider, how, only=only)
     except Exception as error:  # a service that is not instrumented is still a service
         note_fault("instrument", error)
@@ -85,6 +88,17 @@ def join(provider: TracerProvider | None = None) -> Status:
     except Exception as error:  # a service that is not instrumented is still a service
         note_fault("join", error)
     return status()
+
+
+def uninstrument() -> None:
+    """Undo what `instrument` did to libraries; spans go where they went, and stay stamped."""
+    try:
+        completion.turn_off()
+        leave_executors()
+        libraries.turn_off(choice.instrumentation for choice in status().instrumentations)
+        remember(Status())
+    except Exception as error:  # as for instrument
+        note_fault("uninstrument", error)
 
 
 def _join(provider: TracerProvider, how: str, *, only: Collection[str] | None) -> None:

@@ -6,6 +6,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from farebox._guard import note_fault
+from farebox.completion import google_genai
 from farebox.conversation_state import conversation_in
 from farebox.propagation import conversation_from_baggage
 
@@ -27,6 +28,7 @@ class ConversationSpanProcessor(SpanProcessor):
             held = conversation_in(parent_context) or conversation_from_baggage(parent_context)
             if held is not None:
                 span.set_attributes(held.attributes)
+            google_genai.mark_tool(span, parent_context)
         except Exception as error:  # a span without its conversation is better than no answer
             note_fault("span start", error)
 

@@ -10,15 +10,19 @@ from time import time_ns
 from typing import Any, Final
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from farebox import attributes
 from farebox._guard import harmless
+from farebox._settings import own_tracer
 from farebox.completion.spans import call_span
 from farebox.completion.versions import known_class, known_version
 
-__all__ = ["complete", "leave"]
+__all__ = ["complete", "leave", "mark_tool"]
+
+_SCOPE: Final = "opentelemetry.instrumentation.google_genai"
 
 _METHODS: Final = ("_generate_content", "_generate_content_stream")
 _originals: list[tuple[Any, str, Any]] = []
@@ -38,6 +42,15 @@ def complete() -> bool:
         _follow(async_models, "_generate_content", _async_whole)
         _follow(async_models, "_generate_content_stream", _async_stream)
     return True
+
+
+def mark_tool(span: Any, context: Context | None) -> None:
+    """Say of a function that the SDK calls by itself that the requests around it are recorded."""
+    scope = span.instrumentation_scope
+    if scope is None or scope.name != _SCOPE:
+        return
+    if hasattr(trace.get_current_span(context), _FIRST):
+        span.set_attribute(attributes.CALLS_RECORDED, True)
 
 
 def leave() -> None:
@@ -119,7 +132,7 @@ def _record(models: Any, asked: dict[str, Any], started: int, response: Any) -> 
 
 
 def _emit(parent: Span, said: dict[str, AttributeValue], started: int, ended: int) -> None:
-    trace.get_tracer("farebox").start_span(
+    own_tracer().start_span(
         f"generate_content {said[attributes.REQUEST_MODEL]!s}",
         context=trace.set_span_in_context(parent),
         kind=SpanKind.CLIENT,

@@ -1,0 +1,54 @@
+"""Conversations of tasks that come out of a queue: Celery, RQ, a loop of one's own."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
+from farebox._guard import harmless, note_fault
+from farebox.carrying import in_context_of
+from farebox.middleware.sources import Request, context_for
+
+__all__ = ["worker"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def worker(
+    headers: Callable[..., Mapping[str, str] | None],
+    *,
+    accept_baggage: bool = True,
+    **dimensions: str | Callable[..., str | None] | None,
+) -> Callable[[_F], _F]:
+    """Run each call of a function in the conversation of the task that it handles.
+
+    `headers` finds, in the arguments of the call, what `farebox.headers()` returned where the task
+    was sent. `dimensions` (id, user, tenant, ...) are values, or find them in the arguments.
+    """
+
+    @harmless("worker")
+    def found(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context | None:
+        carrier = _call(headers, args, kwargs) or {}
+        named = {str(name).lower(): str(value) for name, value in dict(carrier).items()}
+        said = {
+            name: _call(value, args, kwargs) if callable(value) else value
+            for name, value in dimensions.items()
+        }
+        return context_for(Request("", named, None), said, accept_baggage=accept_baggage)
+
+    def context_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context:
+        return found(args, kwargs) or otel_context.get_current()
+
+    def decorate(function: _F) -> _F:
+        return in_context_of(function, context_of)
+
+    return decorate
+
+
+def _call(find: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    try:
+        return find(*args, **kwargs)
+    except Exception as error:  # the service's own callable must not stop the task
+        note_fault("worker", error)
+        return None

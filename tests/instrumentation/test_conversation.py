@@ -1,0 +1,294 @@
+"""A conversation reaches every span of its code, wherever that code runs, and no other span."""
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import farebox
+from farebox import attributes
+from farebox.threads import follow_executors
+
+_ID = attributes.CONVERSATION_ID
+
+
+def test_a_span_says_everything_that_is_known_of_its_conversation(emitted: Any) -> None:
+    with farebox.conversation(
+        "c1",
+        user="u1",
+        tenant="acme",
+        user_tier="gold",
+        feature="support",
+        action="ticket_resolution",
+        type="billing",
+        campaign="spring",
+    ):
+        emitted.tracer.start_span("answer").end()
+
+    assert emitted.only() == {
+        "gen_ai.conversation.id": "c1",
+        "user.id": "u1",
+        "farebox.tenant.id": "acme",
+        "farebox.user.tier": "gold",
+        "farebox.feature": "support",
+        "farebox.action": "ticket_resolution",
+        "farebox.conversation.type": "billing",
+        "farebox.extra.campaign": "spring",
+    }
+
+
+def test_no_id_is_invented_for_code_outside_of_any_conversation(emitted: Any) -> None:
+    emitted.tracer.start_span("outside").end()
+    with farebox.conversation(feature="search"):
+        emitted.tracer.start_span("nameless").end()
+
+    assert emitted.values(_ID) == {"outside": None, "nameless": None}
+    assert farebox.current_conversation() is None
+
+
+def test_a_block_inside_keeps_what_it_does_not_say_itself(emitted: Any) -> None:
+    with farebox.conversation("c1", user="u1", feature="chat"), farebox.conversation(feature="rag"):
+        inner = farebox.current_conversation()
+    with farebox.conversation("c1"), farebox.turn("t1"), farebox.conversation("c2"):
+        other = farebox.current_conversation()
+
+    assert inner == farebox.Conversation(id="c1", user="u1", feature="rag")
+    assert other == farebox.Conversation(id="c2")
+
+
+def test_each_turn_has_an_id_of_its_own_unless_one_is_given(emitted: Any) -> None:
+    with farebox.conversation("c1"):
+        for name in ("first", "second"):
+            with farebox.turn():
+                emitted.tracer.start_span(name).end()
+        with farebox.turn("t3"):
+            emitted.tracer.start_span("third").end()
+        emitted.tracer.start_span("between").end()
+
+    turns = emitted.values(attributes.TURN_ID)
+    assert (turns["third"], turns["between"]) == ("t3", None)
+    assert len({turns["first"], turns["second"], "t3"}) == 3
+
+
+def test_an_exception_leaves_the_block_as_it_was_raised(emitted: Any) -> None:
+    raised = ValueError("the service's own")
+
+    with pytest.raises(ValueError, match="own") as caught, farebox.conversation("c1"):
+        raise raised
+
+    assert caught.value is raised
+    assert farebox.current_conversation() is None
+
+
+def test_every_call_of_a_decorated_function_is_in_its_conversation(emitted: Any) -> None:
+    @farebox.conversation(lambda order, **_: order["id"], feature="orders")
+    def handle(order: dict[str, str]) -> str:
+        emitted.tracer.start_span(order["id"]).end()
+        return order["id"].upper()
+
+    assert [handle({"id": "o1"}), handle({"id": "o2"})] == ["O1", "O2"]
+    assert handle.__name__ == "handle"
+    assert emitted.values(_ID) == {"o1": "o1", "o2": "o2"}
+
+
+def test_a_decorated_coroutine_and_a_decorated_stream_stay_what_they_are(emitted: Any) -> None:
+    @farebox.conversation("coroutine")
+    async def answer() -> str:
+        emitted.tracer.start_span("in coroutine").end()
+        return "answer"
+
+    @farebox.conversation("stream")
+    async def stream() -> AsyncIterator[int]:
+        for number in range(2):
+            emitted.tracer.start_span(f"in stream {number}").end()
+            yield number
+
+    async def main() -> tuple[str, list[int]]:
+        async with farebox.conversation("around"):
+            numbers = [number async for number in stream()]
+            emitted.tracer.start_span("around").end()
+        return await answer(), numbers
+
+    assert asyncio.run(main()) == ("answer", [0, 1])
+    assert emitted.values(_ID) == {
+        "in stream 0": "stream",
+        "in stream 1": "stream",
+        "around": "around",
+        "in coroutine": "coroutine",
+    }
+
+
+def test_a_decorated_generator_takes_and_gives_what_the_bare_one_does() -> None:
+    @farebox.conversation("c1")
+    def echo() -> Iterator[str]:
+        heard = yield "ready"
+        try:
+            heard = yield f"heard {heard}"
+        except KeyError as error:
+            yield f"caught {error}"
+        return "done"
+
+    steps = echo()
+    assert [next(steps), steps.send("hello"), steps.throw(KeyError("x"))] == [
+        "ready",
+        "heard hello",
+        "caught 'x'",
+    ]
+    with pytest.raises(StopIteration) as ended:
+        next(steps)
+    assert ended.value.value == "done"
+
+
+def test_tasks_gathered_or_grouped_are_in_the_conversation_they_were_made_in(emitted: Any) -> None:
+    async def work(name: str) -> None:
+        await asyncio.sleep(0)
+        emitted.tracer.start_span(name).end()
+
+    async def main() -> None:
+        with farebox.conversation("gathered"):
+            await asyncio.gather(work("a"), work("b"))
+        with farebox.conversation("grouped"):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(work("c"))
+                group.create_task(work("d"))
+
+    asyncio.run(main())
+
+    assert emitted.values(_ID) == {
+        "a": "gathered",
+        "b": "gathered",
+        "c": "grouped",
+        "d": "grouped",
+    }
+
+
+def test_work_given_to_an_executor_is_in_the_conversation_of_who_gave_it(emitted: Any) -> None:
+    follow_executors()
+
+    def work(name: str) -> str:
+        emitted.tracer.start_span(name).end()
+        return name
+
+    async def main(pool: ThreadPoolExecutor) -> None:
+        with farebox.conversation("from a task"):
+            await asyncio.get_running_loop().run_in_executor(pool, work, "c")
+            await asyncio.to_thread(work, "d")
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with farebox.conversation("submitted"):
+            assert pool.submit(work, "a").result() == "a"
+        assert pool.submit(work, "outside").result() == "outside"
+        with farebox.conversation("mapped"):
+            assert list(pool.map(work, ["b"])) == ["b"]
+        asyncio.run(main(pool))
+
+    assert emitted.values(_ID) == {
+        "a": "submitted",
+        "outside": None,
+        "b": "mapped",
+        "c": "from a task",
+        "d": "from a task",
+    }
+
+
+def test_a_carried_generator_read_after_its_block_is_still_in_its_conversation(
+    emitted: Any,
+) -> None:
+    def words() -> Iterator[str]:
+        with emitted.tracer.start_as_current_span("around"):
+            yield "a"
+            emitted.tracer.start_span("inside").end()
+            yield "b"
+
+    with farebox.conversation("c1"):
+        carried = farebox.carry(words())
+
+    with farebox.conversation("c2"):
+        assert list(carried) == ["a", "b"]
+        emitted.tracer.start_span("reader").end()
+
+    inside, around, _ = emitted.spans
+    assert emitted.values(_ID) == {"inside": "c1", "around": "c1", "reader": "c2"}
+    assert inside.parent == around.context
+
+
+def test_a_carried_callback_runs_in_its_conversation_in_any_thread(emitted: Any) -> None:
+    with farebox.conversation("c1"):
+        callback = farebox.carry(lambda: emitted.tracer.start_span("callback").end())
+
+    contextvars.Context().run(callback)
+
+    assert emitted.values(_ID) == {"callback": "c1"}
+
+
+def test_a_block_closed_by_another_task_leaves_that_task_alone(
+    emitted: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    block = farebox.conversation("c1")
+    contextvars.copy_context().run(block.__enter__)
+
+    with farebox.conversation("c2"):
+        block.__exit__(None, None, None)
+        held = farebox.current_conversation()
+
+    assert (held, caplog.records) == (farebox.Conversation(id="c2"), [])
+
+
+@st.composite
+def _interleavings(draw: st.DrawFn) -> list[int]:
+    steps = [who for who in range(3) for _ in range(draw(st.integers(1, 4)))]
+    return draw(st.permutations(steps))
+
+
+@settings(max_examples=100, deadline=None)
+@given(order=_interleavings())
+def test_concurrent_conversations_never_mix(order: list[int]) -> None:
+    seen: list[tuple[int, str | None]] = []
+
+    def look(who: int) -> None:
+        held = farebox.current_conversation()
+        seen.append((who, held.id if held else None))
+
+    def converse(who: int) -> Iterator[None]:
+        @farebox.conversation(str(who))
+        def generator() -> Iterator[None]:
+            while True:
+                with farebox.turn():
+                    look(who)
+                    yield
+
+        return generator()
+
+    async def converse_async(who: int, turn: asyncio.Condition, queue: list[int]) -> None:
+        with farebox.conversation(str(who)):
+            while who in queue:
+                async with turn:
+                    await turn.wait_for(lambda: not queue or queue[0] == who or who not in queue)
+                    if queue and queue[0] == who:
+                        look(who)
+                        queue.pop(0)
+                        turn.notify_all()
+
+    async def main() -> None:
+        turn, queue = asyncio.Condition(), list(order)
+        await asyncio.gather(*(converse_async(who, turn, queue) for who in set(order)))
+
+    generators = {who: converse(who) for who in set(order)}
+    for who in order:
+        next(generators[who])
+    asyncio.run(main())
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        futures = []
+        for who in order:
+            with farebox.conversation(str(who)):
+                futures.append(pool.submit(farebox.carry(look), who))
+        for future in futures:
+            future.result()
+
+    assert len(seen) == 3 * len(order)
+    assert [(who, str(who)) for who, _ in seen] == seen
