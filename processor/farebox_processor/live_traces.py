@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from farebox_processor.frames import PRICED_SPANS
-from farebox_processor.rollup import distinct_spans
 
 __all__ = ["LiveTraces"]
 
@@ -61,7 +60,7 @@ class LiveTraces:
             )
             wider = pl.concat([reached, tied.select(_TRACE)]).unique()
             if wider.height == reached.height:
-                return distinct_spans(spans)
+                return spans
             reached = wider
 
     def settle(self) -> None:

@@ -13,14 +13,14 @@ __all__ = ["link_attempts"]
 _SIBLINGS = ["trace", "asked_by", "call_kind"]
 
 
-def link_attempts(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+def link_attempts(calls: pl.DataFrame, facts: pl.DataFrame, tree: Tree) -> pl.DataFrame:
     """Return `calls` with attempt, retry_of and fallback_from; rejected candidates have none."""
     place = pl.int_range(pl.len())
     tried = (
         calls.lazy()
         .with_columns(
             attempted_model=pl.coalesce("subject", "request_model"),
-            asked_by=_asked_by(calls, spans, tree),
+            asked_by=_asked_by(calls, facts, tree),
         )
         .filter(
             pl.col("rejected_as").is_null()
@@ -39,7 +39,11 @@ def link_attempts(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.Da
             ).then(pl.col("attempted_model").shift()),
         )
     )
-    return calls.lazy().join(tried, on="row", how="left", maintain_order="left").collect()
+    return (
+        calls.lazy()
+        .join(tried, on="row", how="left", maintain_order="left")
+        .collect(engine="in-memory")
+    )
 
 
 def _continues() -> pl.Expr:
@@ -53,9 +57,9 @@ def _continues() -> pl.Expr:
     return (siblings & failed_before & ended_before).fill_null(False)
 
 
-def _asked_by(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.Series:
+def _asked_by(calls: pl.DataFrame, facts: pl.DataFrame, tree: Tree) -> pl.Series:
     """Return the parent of each request: above the wrappers and twins that stand around a call."""
     rows = calls["row"].to_numpy().astype(np.int64)
     is_call = np.zeros(len(tree.parent), dtype=bool)
     is_call[rows] = (calls["call_kind"] != "agent").to_numpy()
-    return spans["parent_span_id"].gather(pl.Series(tree.topmost(is_call)[rows], dtype=pl.UInt32))
+    return facts["parent_span_id"].gather(pl.Series(tree.topmost(is_call)[rows], dtype=pl.UInt32))

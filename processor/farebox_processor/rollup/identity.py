@@ -14,35 +14,39 @@ __all__ = ["identify_traces"]
 _INHERITED = (*DIMENSIONS, "outcome")
 
 
-def identify_traces(spans: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
-    """Return per trace its set, conversation_id and where that is from, and its dimensions.
+def identify_traces(facts: pl.DataFrame, sets: pl.Series) -> pl.DataFrame:
+    """Return one row per trace, by its number: set, version, conversation and dimensions.
 
-    Wants `trace` and `depth` on the spans and one row per trace in `sets`.
+    The version counts the spans of the whole set: it only grows. Wants `depth` on the facts.
     """
     named = (
-        spans.lazy()
+        facts.lazy()
         .with_columns(service_name=pl.col("service_name").replace("", None))
         .sort("depth", "started_at", "conversation_id", "span_id", nulls_last=True)
         .group_by("trace")
         .agg(
+            pl.col("tenant", "trace_id").first(),
             pl.col(*_INHERITED, "conversation_id", "resource_conversation_id").first(
                 ignore_nulls=True
             ),
             conversation_ids=pl.col("conversation_id").drop_nulls().n_unique().cast(pl.UInt32),
             began_at=pl.col("started_at").min(),
+            spans=pl.len().cast(pl.UInt64),
+            revision=pl.col("rating_revision").max(),
         )
+        .with_columns(set=pl.lit(sets).gather(pl.col("trace")))
     )
     own = pl.coalesce("conversation_id", "resource_conversation_id")
     return (
-        sets.lazy()
-        .join(named, on="trace", how="left")
-        .sort("set", "began_at", "trace_id")
+        named.sort("set", "began_at", "trace_id")
         .with_columns(
             # Where the trace names none, that of the trace it shares a call with.
             *(
                 pl.coalesce(name, pl.col(name).first(ignore_nulls=True).over("set")).alias(name)
                 for name in _INHERITED
             ),
+            spans_in_set=pl.col("spans").sum().over("set"),
+            rating_revision=pl.col("revision").max().over("set"),
             conversation_id_source=pl.when(pl.col("conversation_id").is_not_null())
             .then(pl.lit("span"))
             .when(pl.col("resource_conversation_id").is_not_null())
@@ -56,6 +60,7 @@ def identify_traces(spans: pl.DataFrame, sets: pl.DataFrame) -> pl.DataFrame:
                 pl.col("trace_id").first().over("set"),
             ),
         )
-        .drop("resource_conversation_id", "began_at")
-        .collect()
+        .drop("resource_conversation_id", "began_at", "revision")
+        .sort("trace")
+        .collect(engine="in-memory")
     )

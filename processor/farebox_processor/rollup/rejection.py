@@ -9,52 +9,22 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from farebox_processor.frames import TOKENS
 from farebox_processor.rollup.tree import Tree
-from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER
 
-__all__ = ["candidates_of", "choose_winners", "reject_covered"]
-
-_INPUT = [name for name in TOKENS if name.startswith(("input", "cache"))]
-_OUTPUT = [name for name in TOKENS if name.startswith("output")]
-
-
-def candidates_of(spans: pl.DataFrame) -> pl.DataFrame:
-    """Return the spans that may carry money, with their row, subject and totals."""
-    return (
-        spans.lazy()
-        .with_columns(
-            row=pl.int_range(pl.len(), dtype=pl.Int64),
-            # What the call was for: twins and wrappers have it in common.
-            subject=pl.coalesce("priced_model", "model", "tool_name"),
-            input_total=_total(_INPUT),
-            output_total=_total(_OUTPUT),
-            is_failed=pl.col("is_error").fill_null(False) & ~pl.col("has_usage").fill_null(False),
-        )
-        .filter("candidate")
-        .with_columns(
-            subject_code=pl.col("subject").rank("dense").cast(pl.Int64),
-            has_usage=pl.col("has_usage").fill_null(False),
-        )
-        .collect()
-    )
+__all__ = ["choose_winners", "reject_covered"]
 
 
 def choose_winners(candidates: pl.DataFrame) -> pl.DataFrame:
     """Return `candidates` with the row of the `winner` of each group of `twins`."""
-    trust = pl.col("cost_status").replace_strict(
-        {str(status): rank for rank, status in enumerate(CONVERSATION_STATUS_ORDER)},
-        default=-1,
-        return_dtype=pl.Int8,
+    best = ["has_usage", "trust", "quantities_told", "depth", "started_at"]
+    winners = (
+        candidates.filter(pl.col("twins").is_duplicated())
+        .sort(*best, "trace_id", "span_id", descending=[True] * len(best) + [False, False])
+        .unique("twins", keep="first", maintain_order=True)
+        .select("twins", winner="row")
     )
-    told = pl.sum_horizontal(pl.col(name).is_not_null() for name in TOKENS) + pl.col(
-        "units"
-    ).list.len().fill_null(0)
-    best = (pl.col("has_usage"), trust, told, pl.col("depth"), pl.col("started_at"))
-    order = (*best, pl.col("trace_id"), pl.col("span_id"))
-    descending = [True] * len(best) + [False, False]
-    return candidates.with_columns(
-        winner=pl.col("row").sort_by(*order, descending=descending).first().over("twins")
+    return candidates.join(winners, on="twins", how="left", maintain_order="left").with_columns(
+        winner=pl.coalesce("winner", "row")
     )
 
 
@@ -73,12 +43,6 @@ def reject_covered(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
         instead=pl.coalesce("by", "winner"),
     )
     return decided.with_columns(instead=_finally_billed(decided)).drop("covered_as", "by")
-
-
-def _total(names: list[str]) -> pl.Expr:
-    """Sum the quantities a span reports; null if it reports none of them."""
-    some = pl.any_horizontal(pl.col(name).is_not_null() for name in names)
-    return pl.when(some).then(pl.sum_horizontal(names))
 
 
 def _rows(frame: pl.DataFrame) -> npt.NDArray[np.int64]:

@@ -19,22 +19,25 @@ _EQUAL_CALL = ["tenant", "service_name", "call_kind", "subject", "input_total", 
 def group_twins(candidates: pl.DataFrame) -> pl.Series:
     """Return the twin group of each candidate: the smallest row among those that are one call.
 
-    Wants the columns of rejection.candidates_of; aggregates have no twins.
+    Wants the columns of facts.facts_of; aggregates have no twins.
     """
     numbered = candidates.with_row_index("index").filter(pl.col("call_kind") != "agent")
     pairs = pl.concat([_same_response(numbered), _nested_equals(numbered)])
     return pl.Series("twins", connect(candidates.height, pairs))
 
 
-def group_traces(traces: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
-    """Return `traces` (numbered by `trace` from 0) with `set`: traces that share a call share it.
+def group_traces(candidates: pl.DataFrame, facts: pl.DataFrame) -> pl.Series:
+    """Return the set of each trace, by its number: traces that share a call share the set.
 
-    Wants `trace` and `twins` on the candidates.
+    Wants `trace` on both and `twins` on the candidates.
     """
-    pairs = candidates.select(
-        left=pl.col("trace"), right=pl.col("trace").first().over("twins")
-    ).filter(pl.col("left") != pl.col("right"))
-    return traces.with_columns(set=pl.Series(connect(traces.height, pairs), dtype=pl.UInt32))
+    pairs = (
+        candidates.filter(pl.col("twins").is_duplicated())
+        .select(left=pl.col("trace"), right=pl.col("trace").first().over("twins"))
+        .filter(pl.col("left") != pl.col("right"))
+    )
+    traces = int(facts["trace"].max() or 0) + 1 if facts.height else 0
+    return pl.Series("set", connect(traces, pairs), dtype=pl.UInt32)
 
 
 def connect(count: int, pairs: pl.DataFrame) -> Index:

@@ -8,50 +8,77 @@ from farebox_processor.verdicts import CostStatus
 __all__ = ["call_rows", "trace_rows"]
 
 _INHERITED = [*DIMENSIONS, "outcome"]
-_FROM_TRACE = ["conversation_id", "spans_in_set", "version_revision", *_INHERITED]
+_FROM_TRACE = ["conversation_id", "spans_in_set", "rating_revision", *_INHERITED]
 _SUMMED = {"candidates", "calls", "turns", *TOKENS} | {
     f"{what}_calls" for what in ("billed", "rejected", "failed", "unpriced")
 }
 _TOOL_KINDS = ["tool", "retrieval", "rerank", "gpu"]
 
 
-def call_rows(calls: pl.DataFrame, traces: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of `calls` (frames.CALLS and `trace`), with what they have from their trace.
+def call_rows(
+    candidates: pl.DataFrame,
+    traces: pl.DataFrame,
+    priced: pl.DataFrame,
+    completed: pl.DataFrame,
+) -> pl.DataFrame:
+    """Return the rows of `calls` (frames.CALLS and `trace`): what was decided beside what was said.
 
-    Wants the traces numbered by `trace`.
+    Wants the traces in the order of their numbers; `completed` are priced spans, with `row`, that
+    take the place of what `priced` says.
     """
-    of_trace = traces.sort("trace").select(pl.col(_FROM_TRACE).gather(calls["trace"]))
+    of_trace = traces.select(pl.col(_FROM_TRACE).gather(candidates["trace"]))
     # Candidates are in the order of their rows: the place of a row is found by bisection.
-    place = calls["row"].search_sorted(calls["instead"].fill_null(0))
-    place = pl.select(pl.when(calls["instead"].is_not_null()).then(place)).to_series()
+    place = candidates["row"].search_sorted(candidates["instead"].fill_null(0))
+    place = pl.select(pl.when(candidates["instead"].is_not_null()).then(place)).to_series()
     billed = pl.col("rejected_as").is_null() & ~pl.col("is_failed")
-    return (
-        calls.lazy()
-        .with_columns(
-            of_trace["conversation_id"],
-            of_trace["spans_in_set"],
-            of_trace["version_revision"].alias("rating_revision"),
+    decided = (
+        candidates.lazy()
+        .select(
+            "row",
+            "trace",
+            "rejected_as",
+            "attempt",
+            "retry_of",
+            "fallback_from",
+            "turn",
+            "is_failed",
+            *(of_trace[name] for name in ("conversation_id", "spans_in_set", "rating_revision")),
             *(pl.coalesce(pl.col(name), of_trace[name]).alias(name) for name in _INHERITED),
             billed_instead_trace_id=pl.col("trace_id").gather(place),
             billed_instead=pl.col("span_id").gather(place),
             billed=billed,
-            is_waste=billed & pl.col("is_error").fill_null(False),
+            is_waste=billed & pl.col("is_error"),
         )
-        .select("trace", *(pl.col(name).cast(dtype) for name, dtype in CALLS.items()))
-        .collect()
+        .collect(engine="in-memory")
     )
+    said = _said(candidates, priced, completed, [name for name in CALLS if name not in decided])
+    return pl.concat([said, decided], how="horizontal").select("trace", *CALLS)
 
 
-def trace_rows(spans: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of `traces` (frames.TRACES) from the spans, identities and call rows."""
+def _said(
+    candidates: pl.DataFrame, priced: pl.DataFrame, completed: pl.DataFrame, names: list[str]
+) -> pl.DataFrame:
+    """Fetch what the candidates say of themselves. Columns without any value are not carried."""
+    empty = {name for name in names if priced[name].null_count() == priced.height}
+    carried = [name for name in names if name not in empty or not completed.is_empty()]
+    said = priced.select(pl.col(carried).gather(candidates["at"]))
+    if not completed.is_empty():
+        said = said.with_columns(candidates["row"]).update(
+            completed.select("row", *carried), on="row", include_nulls=True
+        )
+    nulls = (pl.lit(None, dtype=CALLS[name]).alias(name) for name in names if name not in carried)
+    return said.with_columns(*nulls).select(names)
+
+
+def trace_rows(facts: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `traces` (frames.TRACES) from facts, identities and call rows."""
     of_spans = (
-        spans.lazy()
+        facts.lazy()
         .group_by("trace")
         .agg(
             pl.col("started_at").min(),
             pl.col("ended_at").max(),
-            pl.col("conversation_ended").fill_null(False).any(),
-            spans=pl.len().cast(pl.UInt64),
+            pl.col("conversation_ended").any(),
         )
     )
     summed = calls.lazy().group_by("trace").agg(*_counts(), *_sums())
@@ -61,7 +88,7 @@ def trace_rows(spans: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -
         traces.lazy()
         .join(of_spans, on="trace", how="left")
         .join(summed, on="trace", how="left")
-        .join(_different(spans.lazy(), turn_ids="turn_id"), on="trace", how="left")
+        .join(_different(facts.lazy(), turn_ids="turn_id"), on="trace", how="left")
         .join(_different(billed, cost_statuses="cost_status"), on="trace", how="left")
         .join(_different(billed.filter(is_model), models="model"), on="trace", how="left")
         .join(
@@ -74,10 +101,10 @@ def trace_rows(spans: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -
             for name, dtype in TRACES.items()
             if dtype.is_integer() and name in _SUMMED
         )
-        .with_columns(_turns(), *_money(), rating_revision=pl.col("version_revision"))
+        .with_columns(_turns(), *_money())
         .select(pl.col(name).cast(dtype) for name, dtype in TRACES.items())
         .sort("tenant", "trace_id")
-        .collect()
+        .collect(engine="in-memory")
     )
 
 

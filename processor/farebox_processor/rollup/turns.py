@@ -13,9 +13,9 @@ from farebox_processor.rollup.tree import Tree
 __all__ = ["number_turns"]
 
 
-def number_turns(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+def number_turns(calls: pl.DataFrame, facts: pl.DataFrame, tree: Tree) -> pl.DataFrame:
     """Return `calls` with `turn`: its number within the trace, null for calls outside of any."""
-    marked = (spans["call_kind"] == "agent").fill_null(False).to_numpy()
+    marked = (facts["call_kind"] == "agent").fill_null(False).to_numpy()
     agent = tree.outermost(marked)[calls["row"].to_numpy().astype(np.int64)]
     answered = (
         calls.lazy()
@@ -25,7 +25,7 @@ def number_turns(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.Dat
             "call_kind",
             "started_at",
             "span_id",
-            ends_in_tool_call=pl.col("ends_in_tool_call").fill_null(False),
+            "ends_in_tool_call",
             part=pl.Series(agent, dtype=pl.Int64),
             counts=pl.col("rejected_as").is_null() & ~pl.col("is_failed"),
         )
@@ -39,7 +39,11 @@ def number_turns(calls: pl.DataFrame, spans: pl.DataFrame, tree: Tree) -> pl.Dat
     )
     turns = _in_order_of_start(parts)
     numbered = parts.join(turns, on=["trace", "part"]).select("row", "turn")
-    return calls.lazy().join(numbered, on="row", how="left", maintain_order="left").collect()
+    return (
+        calls.lazy()
+        .join(numbered, on="row", how="left", maintain_order="left")
+        .collect(engine="in-memory")
+    )
 
 
 def _chains(calls: pl.LazyFrame) -> pl.LazyFrame:

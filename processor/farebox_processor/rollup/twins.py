@@ -17,27 +17,30 @@ _TERMS = ("service_tier", "price_context", "region")
 _UNSEEN = Uncertainty.UNITS_UNREPORTED.value
 
 
-def complete_winners(candidates: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
-    """Return `candidates`, the winners of groups of twins completed and priced again.
+def complete_winners(
+    candidates: pl.DataFrame, priced: pl.DataFrame, book: PriceBook
+) -> pl.DataFrame:
+    """Return the winners of groups of twins that could be completed, priced again, with `row`.
 
-    Wants `twins`, `winner`, `input_total` and `output_total`.
+    Wants `twins` and `winner` on the candidates, whose `at` is the row in `priced`.
     """
-    twins = candidates.filter(pl.len().over("twins") > 1)
-    if twins.is_empty():
-        return candidates
+    keys = candidates.filter(pl.col("twins").is_duplicated()).select(
+        "row", "twins", "winner", "input_total", "output_total", "at"
+    )
+    if keys.is_empty():
+        return keys.clear()
+    twins = pl.concat(
+        [priced.select(pl.col(*PRICED_SPANS).gather(keys["at"])), keys], how="horizontal"
+    )
     changed = _completed(twins).join(
-        twins.select("row", "units", "uncertainty", *_TERMS).with_columns(unchanged=True),
+        twins.select("row", "units", "uncertainty", *_TERMS),
         on=["row", "units", "uncertainty", *_TERMS],
-        how="left",
+        how="anti",
         nulls_equal=True,
     )
-    changed = changed.filter(pl.col("unchanged").is_null()).select(candidates.columns)
     if changed.is_empty():
-        return candidates
-    priced = price_spans(changed.select(*PRICED_SPANS), book).select(*PRICED_SPANS)
-    again = changed.with_columns(*priced)
-    rest = candidates.join(again.select("row"), on="row", how="anti", maintain_order="left")
-    return pl.concat([rest, again]).sort("row")
+        return changed
+    return price_spans(changed.select(*PRICED_SPANS), book).with_columns(changed["row"])
 
 
 def _completed(twins: pl.DataFrame) -> pl.DataFrame:

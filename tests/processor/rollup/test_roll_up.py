@@ -506,14 +506,14 @@ any_spans = st.lists(
 
 
 class TestProperties:
-    @given(spans=any_spans, shuffle=st.randoms())
+    @given(spans=any_spans, seed=st.integers(0, 999))
     def test_order_and_repetition_of_spans_change_nothing(
-        self, book: PriceBook, spans: list[dict[str, Any]], shuffle: random.Random
+        self, book: PriceBook, spans: list[dict[str, Any]], seed: int
     ) -> None:
         # Two spans of one identity and one content hash are the same span.
         once = list({(s["trace_id"], s["span_id"], s["content_hash"]): s for s in spans}.values())
         again = once + once[: len(once) // 2]
-        shuffle.shuffle(again)
+        random.Random(seed).shuffle(again)
 
         straight, shuffled = (roll_up(priced_spans(*some), book) for some in (once, again))
 

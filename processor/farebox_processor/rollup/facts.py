@@ -1,0 +1,93 @@
+"""Priced spans in, the few columns that decisions are made from out: one row per distinct span.
+
+A priced span has a hundred columns, most of them empty. What is decided of a set looks at a third
+of them; the rest is fetched once, for the rows that are stored.
+"""
+
+import polars as pl
+
+from farebox_processor.frames import DIMENSIONS, TOKENS
+from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER
+
+__all__ = ["facts_of"]
+
+_AS_THEY_ARE = (
+    "tenant",
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "scope_name",
+    "started_at",
+    "ended_at",
+    "conversation_id",
+    "resource_conversation_id",
+    "turn_id",
+    *DIMENSIONS,
+    "outcome",
+    "call_kind",
+    "request_model",
+    "response_id",
+    "rating_revision",
+)
+_FLAGS = ("candidate", "conversation_ended", "has_usage", "is_error", "ends_in_tool_call")
+_INPUT = [name for name in TOKENS if name.startswith(("input", "cache"))]
+_OUTPUT = [name for name in TOKENS if name.startswith("output")]
+_IDENTITY = ["tenant", "trace_id", "span_id"]
+_VERSION = ["rating_revision", "end_unix_nano", "content_hash"]
+
+
+def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
+    """Return the facts of each distinct span, `row` by row in an order of content alone.
+
+    Of conflicting spans the one with the latest version counts, as in the table `spans`: rating
+    revision, end time, content. `at` is its row in `priced`.
+    """
+    return (
+        priced.lazy()
+        .select(
+            *_AS_THEY_ARE,
+            *_VERSION[1:],
+            *(pl.col(name).fill_null(False) for name in _FLAGS),
+            at=pl.int_range(pl.len(), dtype=pl.UInt32),
+            # What the call was for: twins and wrappers have it in common.
+            subject=pl.coalesce("priced_model", "model", "tool_name"),
+            input_total=_total(_INPUT),
+            output_total=_total(_OUTPUT),
+            quantities_told=_quantities_told(),
+            trust=_trust(),
+        )
+        .sort(_VERSION)
+        .unique(_IDENTITY, keep="last", maintain_order=True)
+        .drop(_VERSION[1:])
+        .sort("tenant", "trace_id", "started_at", "span_id")
+        .with_columns(
+            row=pl.int_range(pl.len(), dtype=pl.Int64),
+            trace=_number_of_trace(),
+            subject_code=pl.col("subject").rank("dense").cast(pl.Int64),
+            is_failed=pl.col("is_error") & ~pl.col("has_usage"),
+        )
+        .collect(engine="in-memory")
+    )
+
+
+def _number_of_trace() -> pl.Expr:
+    """Number the traces from 0; the spans are in their order."""
+    changes = pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in _IDENTITY[:2])
+    return changes.fill_null(False).cum_sum().cast(pl.UInt32)
+
+
+def _total(names: list[str]) -> pl.Expr:
+    """Sum the quantities a span reports; null if it reports none of them."""
+    some = pl.any_horizontal(pl.col(name).is_not_null() for name in names)
+    return pl.when(some).then(pl.sum_horizontal(names))
+
+
+def _quantities_told() -> pl.Expr:
+    tokens = pl.sum_horizontal(pl.col(name).is_not_null() for name in TOKENS)
+    return tokens + pl.col("units").list.len().fill_null(0)
+
+
+def _trust() -> pl.Expr:
+    """Rank the verdicts: the higher the better."""
+    ranks = {str(status): rank for rank, status in enumerate(CONVERSATION_STATUS_ORDER)}
+    return pl.col("cost_status").replace_strict(ranks, default=-1, return_dtype=pl.Int8)
