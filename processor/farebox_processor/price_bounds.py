@@ -20,6 +20,7 @@ _ZERO: Final = pl.lit(0, MONEY)
 _NO_CEILING: Final = frozenset(
     {
         Uncertainty.USAGE_MISSING,
+        Uncertainty.USAGE_INCOMPLETE,
         Uncertainty.USAGE_INVALID,
         Uncertainty.REASONING_UNREPORTED,
         Uncertainty.CALLS_UNREPORTED,

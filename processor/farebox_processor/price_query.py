@@ -94,7 +94,7 @@ def compare(before: PriceBook, after: PriceBook) -> pl.DataFrame:
         for book, name in ((before, "before_usd"), (after, "after_usd"))
     ]
     both = prices[0].join(prices[1], on=_KEY, how="full", nulls_equal=True, coalesce=True)
-    return both.filter(pl.col("before_usd").ne_missing("after_usd")).sort(_KEY)
+    return both.filter(pl.col("before_usd").ne_missing(pl.col("after_usd"))).sort(_KEY)
 
 
 def check_files(paths: Sequence[Path]) -> pl.DataFrame:

@@ -21,6 +21,7 @@ STATUS_OF: Final[dict[Reason | Uncertainty, CostStatus]] = {
     Reason.NO_PRICE_AT_TIME: CostStatus.UNPRICED,
     Uncertainty.USAGE_MISSING: CostStatus.UNPRICED,
     Uncertainty.USAGE_INVALID: CostStatus.UNPRICED,
+    Uncertainty.USAGE_INCOMPLETE: CostStatus.PARTIAL,
     Reason.NO_PRICE_FOR_UNIT: CostStatus.PARTIAL,
     Reason.NO_PRICE_FOR_SURCHARGE: CostStatus.PARTIAL,
     Uncertainty.REASONING_UNREPORTED: CostStatus.PARTIAL,

@@ -42,6 +42,8 @@ def judged(priced: pl.DataFrame) -> tuple[str | None, ...]:
          ("estimated", "cache_write_unreported", "0.003", "0.0003", "0.006")),
         (GPT_4O | {"output_tokens": 100}, ["output_overcounted"],
          ("upper_bound", "output_overcounted", "0.001", "0.00092", "0.001")),
+        (GPT_4O | {"output_tokens": 100}, ["usage_incomplete"],
+         ("partial", "usage_incomplete", "0.001", "0.001", None)),
         (GPT_4O | {"output_tokens": 100}, ["reasoning_unreported"],
          ("partial", "reasoning_unreported", "0.001", "0.001", None)),
         (GPT_4O | {"output_tokens": 100}, ["calls_unreported"],
