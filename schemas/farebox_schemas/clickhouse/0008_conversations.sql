@@ -102,6 +102,13 @@ SELECT
     ) AS recovery_ratio
 FROM
 (
+    WITH
+        -- When a trace ended, and of two that ended together the greater id. In one number: over
+        -- (ended_at, trace_id) as a pair argMax takes three times as long.
+        bitOr(
+            bitShiftLeft(toInt256(toUnixTimestamp64Nano(t.ended_at)), 128),
+            toInt256(reinterpretAsUInt128(reverse(unhex(t.trace_id))))
+        ) AS moment
     SELECT
         t.tenant AS tenant,
         t.conversation_id AS conversation_id,
@@ -145,17 +152,15 @@ FROM
         sum(t.supplied_cost_usd) AS supplied_cost_usd,
         arraySort(groupUniqArrayArray(t.blind_to)) AS blind_to,
         arraySort(groupUniqArrayArray(t.models)) AS models,
-        -- The last trace that says anything; of two that end together, the greater id.
-        argMaxIf(t.outcome, (t.ended_at, t.trace_id), isNotNull(t.outcome)) AS outcome,
-        argMaxIf(t.user_id, (t.ended_at, t.trace_id), isNotNull(t.user_id)) AS user_id,
-        argMaxIf(t.user_tier, (t.ended_at, t.trace_id), isNotNull(t.user_tier)) AS user_tier,
-        argMaxIf(t.feature, (t.ended_at, t.trace_id), isNotNull(t.feature)) AS feature,
-        argMaxIf(t.action, (t.ended_at, t.trace_id), isNotNull(t.action)) AS action,
-        argMaxIf(t.conversation_type, (t.ended_at, t.trace_id), isNotNull(t.conversation_type))
-            AS conversation_type,
-        argMaxIf(t.service_name, (t.ended_at, t.trace_id), isNotNull(t.service_name))
-            AS service_name,
-        argMaxIf(t.environment, (t.ended_at, t.trace_id), isNotNull(t.environment)) AS environment
+        -- The last trace that says anything.
+        argMaxIf(t.outcome, moment, isNotNull(t.outcome)) AS outcome,
+        argMaxIf(t.user_id, moment, isNotNull(t.user_id)) AS user_id,
+        argMaxIf(t.user_tier, moment, isNotNull(t.user_tier)) AS user_tier,
+        argMaxIf(t.feature, moment, isNotNull(t.feature)) AS feature,
+        argMaxIf(t.action, moment, isNotNull(t.action)) AS action,
+        argMaxIf(t.conversation_type, moment, isNotNull(t.conversation_type)) AS conversation_type,
+        argMaxIf(t.service_name, moment, isNotNull(t.service_name)) AS service_name,
+        argMaxIf(t.environment, moment, isNotNull(t.environment)) AS environment
     FROM traces AS t FINAL
     -- What holds no call and names no conversation is nobody's conversation.
     WHERE t.candidates > 0 OR t.conversation_id_source != 'trace'
