@@ -9,17 +9,33 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from farebox_processor.clickhouse_endpoint import read_only_endpoint
+from farebox_processor.clickhouse_endpoint.functions import Functions
+from farebox_processor.clickhouse_endpoint.guard import Guard
+from farebox_processor.clickhouse_endpoint.refusal import StatementRefusedError
 from farebox_processor.store.migrations import migrate
 from farebox_processor.store.queries import ConversationFilter, conversations, totals
+from farebox_processor.store.sql_text import tokens
 
 Engine: TypeAlias = Callable[[str], Client]
 
 DATABASE = "endpoint"
 SECRET = "the canary sings"  # noqa: S105 - what must not be read
+
+# Some of the engine's functions, as it lists them.
+FUNCTIONS = [
+    ("file", "", "Other"),
+    ("joinGet", "", "Other"),
+    ("dictGet", "", "Dictionary"),
+    ("arrayMap", "", "Arrays"),
+    ("in", "", "Comparison"),
+    ("notIn", "", "Comparison"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -308,6 +324,18 @@ def test_a_statement_that_does_more_than_read_our_tables_is_refused(
     assert SECRET in sql or SECRET not in answered.text
     assert canary.read_text() == SECRET
     assert sorted(canary.parent.iterdir()) == before
+
+
+@given(data=st.data(), sql=st.sampled_from([sql for sql in BREAK_OUTS if "{canary}" in sql]))
+def test_spaces_comments_and_letter_case_hide_nothing(data: st.DataObject, sql: str) -> None:
+    hidden = "".join(
+        token.text + data.draw(st.sampled_from(["", " ", "\n", "/**/", "-- x\n"]))
+        for token in tokens(sql)
+    )
+    turned = data.draw(st.sampled_from([str, str.swapcase, str.upper]))(hidden)
+
+    with pytest.raises(StatementRefusedError):
+        Guard(DATABASE, Functions.of(FUNCTIONS)).admit(turned, "TabSeparated")
 
 
 def test_a_parameter_is_never_a_name(http: TestClient, canary: Path) -> None:

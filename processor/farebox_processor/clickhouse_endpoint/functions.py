@@ -74,8 +74,9 @@ _OTHERS: Final = frozenset(
         "version",
     }
 )
-# Their second argument may be the name of a table of any database.
-_TAKES_A_TABLE: Final = re.compile(r"(global)?(not)?(null)?in(ignoreset)?")
+# The second argument of in() may be the name of a table of any database; formatRow() takes formats
+# that read schema files.
+_NEVER: Final = re.compile(r"(global)?(not)?(null)?in(ignoreset)?|formatrow(nonewline)?")
 _COMBINATORS: Final = re.compile(
     r"(if|array|map|distinct|ordefault|ornull|foreach|resample|state|simplestate|merge|mergestate"
     r"|argmin|argmax)$"
@@ -119,4 +120,4 @@ class Functions:
 
 
 def _is_allowed(name: str, category: str) -> bool:
-    return (category in _CATEGORIES or name in _OTHERS) and not _TAKES_A_TABLE.fullmatch(name)
+    return (category in _CATEGORIES or name in _OTHERS) and not _NEVER.fullmatch(name)

@@ -30,7 +30,7 @@ from farebox_processor.store.sql_text import SqlTextError, Token, tokens
 __all__ = ["Guard", "Statement"]
 
 _SYNTAX_ERROR: Final = 62
-_CHARACTERS: Final = 65_536
+_CHARACTERS: Final = 16_384
 _NESTED: Final = 60
 
 _NAME: Final = r"(?:[a-z_]\w*|`[^`]+`|\"[^\"]+\")"
