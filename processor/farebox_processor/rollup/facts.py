@@ -9,7 +9,7 @@ import polars as pl
 from farebox_processor.frames import DIMENSIONS, TOKENS
 from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER
 
-__all__ = ["facts_of"]
+__all__ = ["facts_of", "ranks_of"]
 
 _AS_THEY_ARE = (
     "tenant",
@@ -32,23 +32,22 @@ _AS_THEY_ARE = (
 _FLAGS = ("candidate", "conversation_ended", "has_usage", "is_error", "ends_in_tool_call")
 _INPUT = [name for name in TOKENS if name.startswith(("input", "cache"))]
 _OUTPUT = [name for name in TOKENS if name.startswith("output")]
-_IDENTITY = ["tenant", "trace_id", "span_id"]
 _VERSION = ["rating_revision", "end_unix_nano", "content_hash"]
 
 
 def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
-    """Return the facts of each distinct span, `row` by row in an order of content alone.
+    """Return the facts of each distinct span, `row` by row, the spans of a trace in one piece.
 
     Of conflicting spans the one with the latest version counts, as in the table `spans`: rating
-    revision, end time, content. `at` is its row in `priced`.
+    revision, end time, content. Traces are numbered by `trace` from 0; `at` is the span's row in
+    `priced`. Rows are in an order of content: tenant, trace, start, content.
     """
+    order = _order(priced)
     return (
         priced.lazy()
         .select(
             *_AS_THEY_ARE,
-            *_VERSION[1:],
             *(pl.col(name).fill_null(False) for name in _FLAGS),
-            at=pl.int_range(pl.len(), dtype=pl.UInt32),
             # What the call was for: twins and wrappers have it in common.
             subject=pl.coalesce("priced_model", "model", "tool_name"),
             input_total=_total(_INPUT),
@@ -56,24 +55,40 @@ def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
             quantities_told=_quantities_told(),
             trust=_trust(),
         )
-        .sort(_VERSION)
-        .unique(_IDENTITY, keep="last", maintain_order=True)
-        .drop(_VERSION[1:])
-        .sort("tenant", "trace_id", "started_at", "span_id")
+        .select(pl.all().gather(order["at"]))
         .with_columns(
+            order["at"],
+            order["trace"],
             row=pl.int_range(pl.len(), dtype=pl.Int64),
-            trace=_number_of_trace(),
-            subject_code=pl.col("subject").rank("dense").cast(pl.Int64),
             is_failed=pl.col("is_error") & ~pl.col("has_usage"),
         )
         .collect(engine="in-memory")
     )
 
 
-def _number_of_trace() -> pl.Expr:
-    """Number the traces from 0; the spans are in their order."""
-    changes = pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in _IDENTITY[:2])
-    return changes.fill_null(False).cum_sum().cast(pl.UInt32)
+def _order(priced: pl.DataFrame) -> pl.DataFrame:
+    """Return `at` and `trace` of the spans that count, in order; only numbers are sorted."""
+    keys = priced.select(
+        "span_id",
+        *_VERSION,
+        "started_at",
+        at=pl.int_range(pl.len(), dtype=pl.UInt32),
+        tenant=ranks_of(priced["tenant"]),
+        trace=ranks_of(priced["trace_id"]),
+        span=pl.col("span_id").hash(),
+    )
+    if keys.select("tenant", "trace", "span_id").is_duplicated().any():
+        keys = keys.sort(_VERSION).unique(["tenant", "trace", "span_id"], keep="last")
+    return keys.sort("tenant", "trace", "started_at", "content_hash", "span").select(
+        "at", trace=pl.struct("tenant", "trace").rle_id()
+    )
+
+
+def ranks_of(texts: pl.Series) -> pl.Series:
+    """Number texts by their order, equal ones alike, null as null. Sorts the different ones only."""
+    encoded = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    different = pl.Series(encoded.dictionary, dtype=pl.String)
+    return (different.rank("ordinal") - 1).gather(pl.Series(encoded.indices).cast(pl.UInt32))
 
 
 def _total(names: list[str]) -> pl.Expr:

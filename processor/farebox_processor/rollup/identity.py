@@ -8,10 +8,12 @@ its own trace id.
 import polars as pl
 
 from farebox_processor.frames import DIMENSIONS
+from farebox_processor.rollup.facts import ranks_of
 
 __all__ = ["identify_traces"]
 
 _INHERITED = (*DIMENSIONS, "outcome")
+_NAMES = [*_INHERITED, "conversation_id", "resource_conversation_id"]
 
 
 def identify_traces(facts: pl.DataFrame, sets: pl.Series) -> pl.DataFrame:
@@ -19,16 +21,22 @@ def identify_traces(facts: pl.DataFrame, sets: pl.Series) -> pl.DataFrame:
 
     The version counts the spans of the whole set: it only grows. Wants `depth` on the facts.
     """
+    nearest_root = facts.select(
+        "trace",
+        "depth",
+        "started_at",
+        conversation_id=ranks_of(facts["conversation_id"]),
+        at=pl.int_range(pl.len(), dtype=pl.UInt32),
+    ).sort("trace", "depth", "started_at", "conversation_id", nulls_last=True)
     named = (
         facts.lazy()
+        .select("trace", "tenant", "trace_id", "started_at", "rating_revision", *_NAMES)
         .with_columns(service_name=pl.col("service_name").replace("", None))
-        .sort("depth", "started_at", "conversation_id", "span_id", nulls_last=True)
+        .select(pl.all().gather(nearest_root["at"]))
         .group_by("trace")
         .agg(
             pl.col("tenant", "trace_id").first(),
-            pl.col(*_INHERITED, "conversation_id", "resource_conversation_id").first(
-                ignore_nulls=True
-            ),
+            pl.col(_NAMES).first(ignore_nulls=True),
             conversation_ids=pl.col("conversation_id").drop_nulls().n_unique().cast(pl.UInt32),
             began_at=pl.col("started_at").min(),
             spans=pl.len().cast(pl.UInt64),

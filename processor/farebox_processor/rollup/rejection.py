@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from farebox_processor.rollup.facts import ranks_of
 from farebox_processor.rollup.tree import Tree
 
 __all__ = ["choose_winners", "reject_covered"]
@@ -52,6 +53,7 @@ def _rows(frame: pl.DataFrame) -> npt.NDArray[np.int64]:
 def _wrappers(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
     """Find inference spans with another call for the same model below that tells as much."""
     calls = candidates.filter(pl.col("call_kind") == "inference")
+    calls = calls.with_columns(subject_code=ranks_of(calls["subject"]).cast(pl.Int64))
     telling, silent = calls.filter("has_usage"), calls.filter(~pl.col("has_usage"))
     return pl.concat(
         [

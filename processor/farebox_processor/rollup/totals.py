@@ -12,6 +12,15 @@ _FROM_TRACE = ["conversation_id", "spans_in_set", "rating_revision", *_INHERITED
 _SUMMED = {"candidates", "calls", "turns", *TOKENS} | {
     f"{what}_calls" for what in ("billed", "rejected", "failed", "unpriced")
 }
+_AMOUNTS = [
+    "cost_usd",
+    "exact_cost_usd",
+    "cost_low_usd",
+    "cost_high_usd",
+    "tool_cost_usd",
+    "waste_usd",
+    "supplied_cost_usd",
+]
 _TOOL_KINDS = ["tool", "retrieval", "rerank", "gpu"]
 
 
@@ -81,12 +90,14 @@ def trace_rows(facts: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -
             pl.col("conversation_ended").any(),
         )
     )
-    summed = calls.lazy().group_by("trace").agg(*_counts(), *_sums())
+    counted = calls.lazy().group_by("trace").agg(*_counts())
     billed = calls.lazy().filter("billed")
+    summed = billed.with_columns(*_amounts()).group_by("trace").agg(*_sums())
     is_model = ~pl.col("call_kind").is_in(["tool", "retrieval"])
     return (
         traces.lazy()
         .join(of_spans, on="trace", how="left")
+        .join(counted, on="trace", how="left")
         .join(summed, on="trace", how="left")
         .join(_different(facts.lazy(), turn_ids="turn_id"), on="trace", how="left")
         .join(_different(billed, cost_statuses="cost_status"), on="trace", how="left")
@@ -103,7 +114,6 @@ def trace_rows(facts: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -
         )
         .with_columns(_turns(), *_money())
         .select(pl.col(name).cast(dtype) for name, dtype in TRACES.items())
-        .sort("tenant", "trace_id")
         .collect(engine="in-memory")
     )
 
@@ -120,27 +130,23 @@ def _counts() -> list[pl.Expr]:
     ]
 
 
-def _sums() -> list[pl.Expr]:
-    billed = pl.col("billed")
-    priced = billed & pl.col("cost_usd").is_not_null()
-    exact = priced & (pl.col("cost_status") == CostStatus.EXACT)
+def _amounts() -> list[pl.Expr]:
+    """Split what a billed call cost into what is summed of it."""
+    exact = pl.col("cost_status") == CostStatus.EXACT
     is_tool = pl.col("call_kind").is_in(_TOOL_KINDS)
-    tool_cost = pl.when(is_tool).then("cost_usd").otherwise("units_cost_usd")
-    sums = {
-        "cost_usd": pl.col("cost_usd").filter(priced),
-        "exact_cost_usd": pl.col("cost_usd").filter(exact),
-        "cost_low_usd": pl.col("cost_low_usd").filter(billed),
-        "cost_high_usd": pl.col("cost_high_usd").filter(billed),
-        "tool_cost_usd": tool_cost.filter(billed),
-        "waste_usd": pl.col("cost_usd").filter(billed & pl.col("is_waste")),
-        "supplied_cost_usd": pl.col("supplied_cost_usd").filter(billed),
-    }
     return [
-        *(pl.col(name).filter(billed).sum().alias(name) for name in TOKENS),
-        *(amounts.sum().cast(MONEY).alias(name) for name, amounts in sums.items()),
-        priced.sum().alias("priced"),
-        (billed & pl.col("cost_high_usd").is_null()).sum().alias("unbounded"),
-        pl.col("supplied_cost_usd").filter(billed).count().alias("supplied"),
+        pl.when(exact).then("cost_usd").alias("exact_cost_usd"),
+        pl.when(is_tool).then("cost_usd").otherwise("units_cost_usd").alias("tool_cost_usd"),
+        pl.when("is_waste").then("cost_usd").alias("waste_usd"),
+    ]
+
+
+def _sums() -> list[pl.Expr]:
+    return [
+        pl.col(*TOKENS, *_AMOUNTS).sum(),
+        pl.col("cost_usd").count().alias("priced"),
+        pl.col("cost_high_usd").null_count().alias("unbounded"),
+        pl.col("supplied_cost_usd").count().alias("supplied"),
     ]
 
 

@@ -81,18 +81,18 @@ class Tree:
 
 
 def build_tree(spans: pl.DataFrame) -> Tree:
-    """Build the tree of `spans`: tenant, trace_id, span_id, parent_span_id, one row per span."""
+    """Build the tree of `spans`: trace, span_id, parent_span_id, one row per span."""
     parent = _without_cycles(_parent_rows(spans))
     enter, leave = _walk(parent)
     return Tree(parent=parent, depth=_depths(parent), enter=enter, leave=leave)
 
 
 def _parent_rows(spans: pl.DataFrame) -> Index:
-    keys = spans.select("tenant", "trace_id", "span_id").with_row_index("parent_row")
-    found = spans.select("tenant", "trace_id", "parent_span_id").join(
+    keys = spans.select("trace", "span_id").with_row_index("parent_row")
+    found = spans.select("trace", "parent_span_id").join(
         keys,
-        left_on=["tenant", "trace_id", "parent_span_id"],
-        right_on=["tenant", "trace_id", "span_id"],
+        left_on=["trace", "parent_span_id"],
+        right_on=["trace", "span_id"],
         how="left",
         maintain_order="left",
     )

@@ -14,8 +14,7 @@ def spans_of(parents: list[int | None]) -> pl.DataFrame:
     """Build spans numbered by place, each with the number of its parent."""
     return pl.DataFrame(
         {
-            "tenant": [""] * len(parents),
-            "trace_id": ["t"] * len(parents),
+            "trace": [0] * len(parents),
             "span_id": [str(number) for number in range(len(parents))],
             "parent_span_id": [None if p is None else str(p) for p in parents],
         },
