@@ -47,13 +47,14 @@ def add_amounts(usage: pl.DataFrame, cards: Cards) -> pl.DataFrame:
     quantity, `unit_prices`, COST_COMPONENTS, `list_cost_usd` and `lacks_price`: whether some
     quantity has no price, and so adds nothing to the amounts.
     """
+    rows = cards.rows
+    candidate = usage["candidate"].fill_null(False) | rows["is_rule"]
     used = _used(usage)
     priced = usage.with_columns(
-        *(cards.rows[name] for name in cards.rows.columns if not name.endswith("_price_usd")),
-        *_prices(usage, cards.rows, used),
+        candidate.alias("candidate"),
+        *(rows[name] for name in rows.columns if not name.endswith("_price_usd")),
+        *_prices(usage.with_columns(candidate.alias("candidate")), rows, used),
     )
-    units = _unit_amounts(priced, cards.units)
-    priced = priced.with_columns(units)
     amounts = {quantity: _amount(quantity, used) for quantity in used}
     lacking = [
         (pl.col(quantity) > 0) & pl.col(price_of(quantity)).is_null()
@@ -61,15 +62,18 @@ def add_amounts(usage: pl.DataFrame, cards: Cards) -> pl.DataFrame:
         if quantity != "reasoning_tokens"
     ]
     return priced.with_columns(
+        *_unit_amounts(priced, cards.units),
         *(
             pl.sum_horizontal([amounts[one] for one in quantities if one in amounts] or [_NONE])
             .cast(MONEY)
             .alias(component)
             for component, quantities in _COMPONENTS.items()
         ),
-        candidate=pl.col("candidate").fill_null(False) | pl.col("is_rule"),
-        lacks_price=pl.any_horizontal(*lacking, "lacks_unit_price").fill_null(False),
-    ).with_columns(list_cost_usd=pl.sum_horizontal(COST_COMPONENTS).cast(MONEY))
+        lacks_price=pl.any_horizontal(*lacking, pl.lit(False)).fill_null(False),
+    ).with_columns(
+        list_cost_usd=pl.sum_horizontal(COST_COMPONENTS).cast(MONEY),
+        lacks_price=pl.col("lacks_price") | pl.col("lacks_unit_price"),
+    )
 
 
 def _used(usage: pl.DataFrame) -> list[str]:
@@ -83,7 +87,10 @@ def _prices(usage: pl.DataFrame, rows: pl.DataFrame, used: list[str]) -> list[pl
     nothing = pl.Series([None], dtype=MONEY).new_from_index(0, usage.height)
     unused = [nothing.alias(price_of(one)) for one in TOKENS if one not in used]
     charged = usage.select(
-        pl.when(pl.col(one) > 0).then(rows[price_of(one)]).alias(price_of(one)) for one in used
+        pl.when((pl.col(one) > 0) & pl.col("candidate"))
+        .then(rows[price_of(one)])
+        .alias(price_of(one))
+        for one in used
     )
     return unused + charged.get_columns()
 

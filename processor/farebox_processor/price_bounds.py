@@ -53,25 +53,23 @@ def add_bounds(
     `harmless` lists the codes of `uncertainty` that leave nothing open for this call: where cached
     input costs the same as fresh input, nothing depends on how much of it was cached.
     """
-    is_open = (pl.col("uncertainty").list.len() > 0).fill_null(False)
-    numbered = priced.with_row_index("opened_row")
-    opened = numbered.filter(is_open)
-    if opened.is_empty():
+    is_open = priced["uncertainty"].list.len().fill_null(0) > 0
+    if not is_open.any():
         return priced.with_columns(
             low_usd="list_cost_usd",
             high_usd="list_cost_usd",
             harmless=pl.lit([], pl.List(pl.String())),
         )
-    bounds = _bounds(opened, cards.rows.filter(numbered.select(is_open).to_series()))
+    opened = priced.with_row_index("opened_row").filter(is_open)
+    bounds = _bounds(opened, cards.rows.filter(is_open))
     bounds = _widened(opened, bounds, rerate, regions)
-    return (
-        numbered.join(bounds, on="opened_row", how="left", maintain_order="left")
-        .with_columns(
-            low_usd=pl.when(is_open).then("low_usd").otherwise("list_cost_usd"),
-            high_usd=pl.when(is_open).then("high_usd").otherwise("list_cost_usd"),
-            harmless=pl.col("harmless").fill_null([]),
-        )
-        .drop("opened_row")
+    every = pl.DataFrame({"opened_row": pl.int_range(priced.height, dtype=pl.UInt32, eager=True)})
+    found = every.join(bounds, on="opened_row", how="left", maintain_order="left")
+    listed = pl.col("list_cost_usd")
+    return priced.with_columns(
+        low_usd=pl.when(is_open).then(found["low_usd"]).otherwise(listed),
+        high_usd=pl.when(is_open).then(found["high_usd"]).otherwise(listed),
+        harmless=found["harmless"].fill_null([]),
     )
 
 

@@ -4,22 +4,37 @@ from typing import Final
 
 import polars as pl
 
-from farebox_processor.frames import COST_COMPONENTS, MONEY, PRICED_SPANS, TOKENS, price_of
+from farebox_processor.frames import COST_COMPONENTS, MONEY, PRICED_SPANS, SPANS, TOKENS, USAGE
 from farebox_processor.price_amounts import add_amounts, total_input
 from farebox_processor.price_book import PriceBook
 from farebox_processor.price_bounds import add_bounds
+from farebox_processor.price_files import RULE_COLUMNS
 from farebox_processor.price_table import Cards, CardTable, card_table
 from farebox_processor.price_verdicts import add_verdicts
 
 __all__ = ["price_spans"]
 
-_LISTED: Final = (
-    *(price_of(quantity) for quantity in TOKENS),
-    "unit_prices",
-    *COST_COMPONENTS,
-    "list_cost_usd",
-    "price_source",
+_ASKED: Final = (
+    *TOKENS,
+    *RULE_COLUMNS,
+    "candidate",
+    "duration_ns",
+    "is_error",
+    "price_context",
+    "region",
+    "request_model",
+    "service_tier",
+    "started_at",
+    "supplied_cost_source",
+    "supplied_cost_usd",
+    "tenant",
+    "uncertainty",
+    "units",
 )
+"""What a price can depend on. The rest of a span passes by: narrow frames are quick frames."""
+
+_ANSWERED: Final = ("candidate", *(n for n in PRICED_SPANS if n not in SPANS and n not in USAGE))
+_LISTED: Final = (*COST_COMPONENTS, "list_cost_usd", "price_source", "contract")
 """What is null where the book has no price."""
 
 _NET: Final = {"net_usd": "list_cost_usd", "net_low_usd": "low_usd", "net_high_usd": "high_usd"}
@@ -31,15 +46,38 @@ def price_spans(usage: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     Prices are those in force when the span started, in UTC. Whatever an earlier pricing left in
     `usage` is replaced, so that rating again is the same function.
     """
+    may_cost = pl.any_horizontal(
+        "candidate", *(pl.col(name).is_not_null() for name in book.rule_columns)
+    )
+    rows = usage.select(may_cost.fill_null(False)).to_series()
+    answers = _answers(usage.select(_ASKED).filter(rows).rechunk(), book)
+    if answers.height < usage.height:
+        answers = answers.select(pl.all().gather(_positions(rows))).with_columns(
+            pl.col("candidate").fill_null(False), pl.col("rating_revision").fill_null(book.revision)
+        )
     passed_on = [name for name in ("request",) if name in usage.columns]
+    return pl.DataFrame(
+        [
+            answers[name] if name in _ANSWERED else usage[name]
+            for name in (*passed_on, *PRICED_SPANS)
+        ]
+    )
+
+
+def _answers(asked: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """Return the _ANSWERED columns of spans that may carry money."""
     table = card_table(book)
-    listed = _rated(usage, table, book)
+    listed = _rated(asked, table, book)
     judged = add_verdicts(_net(listed, table, book), book.trusted)
     return judged.with_columns(
         *(pl.when("is_listed").then(name).alias(name) for name in _LISTED),
-        contract=pl.when("is_listed").then("contract"),
         rating_revision=pl.lit(book.revision, pl.UInt16()),
-    ).select(*passed_on, *PRICED_SPANS)
+    ).select(_ANSWERED)
+
+
+def _positions(rows: pl.Series) -> pl.Series:
+    """Return where each row of True stands among its like; null for the others."""
+    return pl.select(pl.when(rows).then(rows.cum_sum() - 1)).to_series()
 
 
 def _rated(
