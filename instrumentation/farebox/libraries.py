@@ -1,6 +1,7 @@
 """What is installed goes in; out comes which instrumentation records each GenAI library."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,7 +19,7 @@ __all__ = [
     "Library",
     "allows",
     "choose",
-    "keep_one_record_of_anthropic",
+    "keep_one_record_of",
     "turn_off",
 ]
 
@@ -127,17 +128,44 @@ _ANTHROPIC_SWITCH: Final = "ANTHROPIC_OPEN_TELEMETRY"
 _ANTHROPIC_SPANS_SINCE: Final = 2
 
 
-def choose(provider: TracerProvider, only: Iterable[str] | None = None) -> list[Choice]:
-    """Turn on one instrumentation for each library that is installed, and say which and why.
-
-    One that the service turned on itself stays. `only` names the libraries to look at; None: all.
-    """
+def installed(only: Iterable[str] | None = None) -> list[Library]:
+    """Return the libraries that are installed; of these `only` the named ones."""
     wanted = None if only is None else set(only)
     return [
-        _choice_for(library, provider)
+        library
         for library in LIBRARIES
         if is_installed(library.module) and (wanted is None or library.name in wanted)
     ]
+
+
+def intended(library: Library) -> Choice:
+    """Return who will record a library once it is imported."""
+    path = next(_instrumentors(library), None)
+    if path is None:
+        return Choice(library.name, None, _hint(library))
+    return Choice(library.name, _module(path), "once the service imports it")
+
+
+def choose(library: Library, provider: TracerProvider) -> Choice:
+    """Turn on one instrumentation for a library, and say which and why.
+
+    One that the service turned on itself stays.
+    """
+    if own := keep_one_record_of(library):
+        return Choice(library.name, "com.anthropic.sdk.python", own)
+    candidates = list(_instrumentors(library))
+    active = [path for path in candidates if _is_on(path)]
+    if len(active) > 1:
+        say_once(
+            f"{library.name} is recorded by {' and by '.join(map(_module, active))}: each call is "
+            "billed once all the same, but turn one of them off"
+        )
+    if active:
+        return Choice(library.name, _module(active[0]), "turned on by the service")
+    for path in candidates:
+        if _turn_on(path, provider):
+            return Choice(library.name, _module(path), "the preferred one of those installed")
+    return Choice(library.name, None, "none fits its version" if candidates else _hint(library))
 
 
 def turn_off(modules: Iterable[str | None]) -> None:
@@ -156,7 +184,7 @@ def allows(entry_point: str) -> bool:
     """
     for library in LIBRARIES:
         if entry_point in library.instrumentors:
-            return entry_point == next(_installed(library), entry_point)
+            return entry_point == next(_instrumentors(library), entry_point)
     return True
 
 
@@ -168,24 +196,18 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def keep_one_record_of_anthropic() -> str | None:
+def keep_one_record_of(library: Library) -> str | None:
     """Silence the spans that Anthropic's SDK emits by itself, if another records it as well.
 
-    Returns what was decided. The SDK's own switch decides where the service has set it.
+    Returns why these are the ones to keep, or None. It is the SDK's own switch, read as a client is
+    made; it decides where the service has set it.
     """
-    library = next(library for library in LIBRARIES if library.name == "anthropic")
-    if not is_installed(library.module) or not _emits_spans_itself():
+    if library.name != "anthropic" or not _emits_spans_itself():
         return None
-    other = next(_installed(library), None)
-    said = os.environ.get(_ANTHROPIC_SWITCH)
-    if other is None:
+    if next(_instrumentors(library), None) is None:
         return "the SDK's own spans"
-    if said is None:
-        os.environ[_ANTHROPIC_SWITCH] = "false"
-        return None
-    if said.lower() != "false":
-        return "the SDK's own spans"
-    return None
+    said = os.environ.setdefault(_ANTHROPIC_SWITCH, "false")
+    return None if said.lower() == "false" else f"the SDK's own spans, as {_ANTHROPIC_SWITCH} says"
 
 
 def _emits_spans_itself() -> bool:
@@ -195,27 +217,12 @@ def _emits_spans_itself() -> bool:
         return False
 
 
-def _installed(library: Library) -> Iterator[str]:
+def _instrumentors(library: Library) -> Iterator[str]:
     return (path for path in library.instrumentors if is_installed(path.partition(":")[0]))
 
 
-def _choice_for(library: Library, provider: TracerProvider) -> Choice:
-    if library.name == "anthropic" and (own := keep_one_record_of_anthropic()):
-        return Choice(library.name, "com.anthropic.sdk.python", own)
-    installed = list(_installed(library))
-    active = [path for path in installed if _is_on(path)]
-    if len(active) > 1:
-        say_once(
-            f"{library.name} is recorded by {' and by '.join(map(_module, active))}: each call is "
-            "billed once all the same, but turn one of them off"
-        )
-    if active:
-        return Choice(library.name, _module(active[0]), "turned on by the service")
-    for path in installed:
-        if _turn_on(path, provider):
-            return Choice(library.name, _module(path), "the preferred one of those installed")
-    hint = f"pip install 'farebox[{library.extra}]'" if library.extra else "none is installed"
-    return Choice(library.name, None, hint if not installed else "none fits its version")
+def _hint(library: Library) -> str:
+    return f"pip install 'farebox[{library.extra}]'" if library.extra else "none is installed"
 
 
 def _module(path: str) -> str:
@@ -228,6 +235,8 @@ def _loaded(path: str) -> Any:
 
 
 def _is_on(path: str) -> bool:
+    if _module(path) not in sys.modules:
+        return False
     try:
         return bool(_loaded(path).is_instrumented_by_opentelemetry)
     except Exception as error:  # somebody else's package: whatever it raises, it is not on

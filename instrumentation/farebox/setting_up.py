@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,9 +14,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from farebox import completion, libraries
 from farebox._guard import note_fault, say_once
 from farebox._settings import BAGGAGE_FIELDS, Settings, use_settings
+from farebox.imports import forget_imports, when_imported
 from farebox.redaction import RedactingSpanExporter, Redactor
 from farebox.stamping import stamp_spans_of
-from farebox.standing import Status, remember, status
+from farebox.standing import Status, note_choice, note_completion, remember, status
 from farebox.threads import follow_executors, leave_executors
 
 __all__ = ["instrument", "join", "uninstrument"]
@@ -84,7 +86,9 @@ def join(provider: TracerProvider | None = None) -> Status:
         found = provider or trace.get_tracer_provider()
         if isinstance(found, TracerProvider):
             _join(found, "joined", only=())
-            libraries.keep_one_record_of_anthropic()
+            for library in libraries.installed():
+                libraries.keep_one_record_of(library)
+                when_imported(library.module, partial(_complete, library))
     except Exception as error:  # a service that is not instrumented is still a service
         note_fault("join", error)
     return status()
@@ -93,6 +97,7 @@ def join(provider: TracerProvider | None = None) -> Status:
 def uninstrument() -> None:
     """Undo what `instrument` did to libraries; spans go where they went, and stay stamped."""
     try:
+        forget_imports()
         completion.turn_off()
         leave_executors()
         libraries.turn_off(choice.instrumentation for choice in status().instrumentations)
@@ -104,10 +109,22 @@ def uninstrument() -> None:
 def _join(provider: TracerProvider, how: str, *, only: Collection[str] | None) -> None:
     stamp_spans_of(provider)
     follow_executors()
-    choices = libraries.choose(provider, only)
-    done, aside = completion.turn_on()
-    remember(Status(how, tuple(choices), tuple(done), tuple(aside)))
+    remember(Status(provider=how))
+    for library in libraries.installed(only):
+        libraries.keep_one_record_of(library)
+        choose = partial(_choose, library, provider)
+        if not when_imported(library.module, choose):
+            note_choice(libraries.intended(library))
     _logger.info("%s", status())
+
+
+def _choose(library: libraries.Library, provider: TracerProvider) -> None:
+    note_choice(libraries.choose(library, provider))
+    note_completion(*completion.turn_on(library.name))
+
+
+def _complete(library: libraries.Library) -> None:
+    note_completion(*completion.turn_on(library.name))
 
 
 def _provider(request: _Request) -> tuple[str, TracerProvider]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from farebox._guard import faults
 from farebox.libraries import Choice
 
-__all__ = ["Status", "remember", "status"]
+__all__ = ["Status", "note_choice", "note_completion", "remember", "status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,23 @@ _held: list[Status] = [Status()]
 def remember(standing: Status) -> None:
     """Keep what was done, for `status`."""
     _held[0] = standing
+
+
+def note_choice(choice: Choice) -> None:
+    """Keep who records a library, in place of what was intended."""
+    others = (kept for kept in _held[0].instrumentations if kept.library != choice.library)
+    remember(replace(_held[0], instrumentations=(*others, choice)))
+
+
+def note_completion(sdk: str | None, reason: str | None) -> None:
+    """Keep that the usage of an SDK is completed, or with a reason, that it is left alone."""
+    held = _held[0]
+    if sdk is None:
+        return
+    if reason is None:
+        remember(replace(held, completed=tuple(sorted({*held.completed, sdk}))))
+    else:
+        remember(replace(held, stepped_aside=(*held.stepped_aside, f"{sdk}: {reason}")))
 
 
 def status() -> Status:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import farebox
 from farebox import attributes
-from farebox.threads import follow_executors
+from farebox.threads import follow_executors, leave_executors
 
 _ID = attributes.CONVERSATION_ID
 
@@ -245,50 +245,69 @@ def _interleavings(draw: st.DrawFn) -> list[int]:
     return draw(st.permutations(steps))
 
 
-@settings(max_examples=100, deadline=None)
+def _held() -> str | None:
+    held = farebox.current_conversation()
+    return held.id if held else None
+
+
+@settings(max_examples=200, deadline=None)
 @given(order=_interleavings())
-def test_concurrent_conversations_never_mix(order: list[int]) -> None:
-    seen: list[tuple[int, str | None]] = []
-
-    def look(who: int) -> None:
-        held = farebox.current_conversation()
-        seen.append((who, held.id if held else None))
-
-    def converse(who: int) -> Iterator[None]:
+def test_generators_read_in_any_order_never_mix_their_conversations(order: list[int]) -> None:
+    def converse(who: int) -> Iterator[str | None]:
         @farebox.conversation(str(who))
-        def generator() -> Iterator[None]:
+        def generator() -> Iterator[str | None]:
             while True:
                 with farebox.turn():
-                    look(who)
-                    yield
+                    yield _held()
 
         return generator()
 
-    async def converse_async(who: int, turn: asyncio.Condition, queue: list[int]) -> None:
+    generators = {who: converse(who) for who in set(order)}
+
+    assert [next(generators[who]) for who in order] == [str(who) for who in order]
+    assert _held() is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(order=_interleavings())
+def test_tasks_that_take_turns_in_any_order_never_mix_their_conversations(order: list[int]) -> None:
+    seen: list[str | None] = []
+
+    async def converse(who: int, mine: list[asyncio.Event], done: list[asyncio.Event]) -> None:
         with farebox.conversation(str(who)):
-            while who in queue:
-                async with turn:
-                    await turn.wait_for(lambda: not queue or queue[0] == who or who not in queue)
-                    if queue and queue[0] == who:
-                        look(who)
-                        queue.pop(0)
-                        turn.notify_all()
+            for begin, end in zip(mine, done, strict=True):
+                await begin.wait()
+                seen.append(_held())
+                end.set()
 
     async def main() -> None:
-        turn, queue = asyncio.Condition(), list(order)
-        await asyncio.gather(*(converse_async(who, turn, queue) for who in set(order)))
+        steps = [(who, asyncio.Event(), asyncio.Event()) for who in order]
+        async with asyncio.TaskGroup() as group:
+            for who in set(order):
+                mine = [(begin, end) for owner, begin, end in steps if owner == who]
+                group.create_task(converse(who, *map(list, zip(*mine, strict=True))))
+            for _, begin, end in steps:
+                begin.set()
+                await end.wait()
 
-    generators = {who: converse(who) for who in set(order)}
-    for who in order:
-        next(generators[who])
     asyncio.run(main())
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        futures = []
-        for who in order:
-            with farebox.conversation(str(who)):
-                futures.append(pool.submit(farebox.carry(look), who))
-        for future in futures:
-            future.result()
 
-    assert len(seen) == 3 * len(order)
-    assert [(who, str(who)) for who, _ in seen] == seen
+    assert seen == [str(who) for who in order]
+
+
+@settings(max_examples=50, deadline=None)
+@given(order=_interleavings())
+def test_work_of_a_shared_executor_never_mixes_its_conversations(order: list[int]) -> None:
+    follow_executors()
+    try:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            futures = []
+            for who in order:
+                with farebox.conversation(str(who)):
+                    futures.append(pool.submit(_held))
+            futures.append(pool.submit(_held))
+            found = [future.result() for future in futures]
+    finally:
+        leave_executors()
+
+    assert found == [*(str(who) for who in order), None]

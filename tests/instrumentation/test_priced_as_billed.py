@@ -37,7 +37,7 @@ _NATIVE_LITELLM = "LiteLLM's own spans"
 _GPT_4O = "0.0059675"
 # 600 and 680 in, 40 and 25 out.
 _GPT_4O_TOOLS = "0.00385"
-# claude-sonnet-4-5 per million: 3 in, 0.30 read, 3.75 written for 5 minutes, 6 for an hour,
+# claude-sonnet-4-6 per million: 3 in, 0.30 read, 3.75 written for 5 minutes, 6 for an hour,
 # 15 out. 211 fresh, 4096 read, 1536 and 512 written, 389 out.
 _SONNET = "0.0165288"
 # Two searches at 10 dollars a thousand on top.

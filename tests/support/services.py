@@ -98,7 +98,7 @@ def anthropic_chat(double: ProviderDouble) -> None:
     """One message with cache reads, and writes of both lifetimes."""
     double.script(Reply(text="21 degrees", tokens=ANTHROPIC_TOKENS))
     with anthropic_client(double) as client:
-        client.messages.create(model="claude-sonnet-4-5", max_tokens=999, messages=ASKED)
+        client.messages.create(model="claude-sonnet-4-6", max_tokens=999, messages=ASKED)
 
 
 def anthropic_web_search(double: ProviderDouble) -> None:
@@ -106,7 +106,7 @@ def anthropic_web_search(double: ProviderDouble) -> None:
     double.script(Reply(text="21 degrees", tokens=ANTHROPIC_TOKENS, web_searches=2))
     with anthropic_client(double) as client:
         client.messages.create(
-            model="claude-sonnet-4-5",
+            model="claude-sonnet-4-6",
             max_tokens=999,
             messages=ASKED,
             tools=[{"type": "web_search_20250305", "name": "web_search"}],
@@ -118,7 +118,7 @@ def anthropic_stream(double: ProviderDouble) -> None:
     double.script(Reply(text="21 degrees", tokens=ANTHROPIC_TOKENS))
     with anthropic_client(double) as client:
         for _ in client.messages.create(
-            model="claude-sonnet-4-5", max_tokens=999, messages=ASKED, stream=True
+            model="claude-sonnet-4-6", max_tokens=999, messages=ASKED, stream=True
         ):
             pass
 
@@ -128,7 +128,7 @@ def anthropic_stream_helper(double: ProviderDouble) -> None:
     double.script(Reply(text="21 degrees", tokens=ANTHROPIC_TOKENS))
     with (
         anthropic_client(double) as client,
-        client.messages.stream(model="claude-sonnet-4-5", max_tokens=999, messages=ASKED) as stream,
+        client.messages.stream(model="claude-sonnet-4-6", max_tokens=999, messages=ASKED) as stream,
     ):
         stream.get_final_message()
 
@@ -138,7 +138,7 @@ def anthropic_tools(double: ProviderDouble) -> None:
     double.script(TOOL_CALL, TOOL_ANSWER)
     with anthropic_client(double) as client:
         for _ in range(2):
-            client.messages.create(model="claude-sonnet-4-5", max_tokens=999, messages=ASKED)
+            client.messages.create(model="claude-sonnet-4-6", max_tokens=999, messages=ASKED)
 
 
 def gemini_functions(double: GeminiDouble) -> None:

@@ -16,23 +16,22 @@ _SDKS: Final[dict[str, tuple[Callable[[], bool], Callable[[], None]]]] = {
 }
 
 
-def turn_on() -> tuple[list[str], list[str]]:
-    """Complete the usage of every SDK that is installed and known.
+def turn_on(sdk: str) -> tuple[str | None, str | None]:
+    """Complete the usage of an SDK, if it is one that leaves something out.
 
-    Returns the SDKs that are completed, and those left alone, each with the reason.
+    Returns the SDK, or None, and the reason why it is left alone, or None.
     """
-    done, aside = [], []
-    for sdk, (complete, _) in _SDKS.items():
-        try:
-            if complete():
-                done.append(sdk)
-        except UnknownVersion as unknown:
-            aside.append(f"{sdk}: {unknown}")
-            say_once(f"the usage of {sdk} is not completed: {unknown}")
-        except Exception as error:  # an SDK that is not completed still works
-            note_fault(f"completing {sdk}", error)
-            aside.append(f"{sdk}: {type(error).__name__}")
-    return done, aside
+    complete, _ = _SDKS.get(sdk, (None, None))
+    if complete is None:
+        return None, None
+    try:
+        return (sdk if complete() else None), None
+    except UnknownVersion as unknown:
+        say_once(f"the usage of {sdk} is not completed: {unknown}")
+        return sdk, str(unknown)
+    except Exception as error:  # an SDK that is not completed still works
+        note_fault(f"completing {sdk}", error)
+        return sdk, type(error).__name__
 
 
 def turn_off() -> None:

@@ -30,7 +30,7 @@ class _Api:
 
 _OPENAI: Final = _Api("openai", openai.found_in, openai.tally_for)
 _ANTHROPIC: Final = _Api("anthropic", anthropic.found_in, anthropic.tally_for)
-_originals: dict[str, list[tuple[Any, Any]]] = {"openai": [], "anthropic": []}
+_originals: dict[str, list[tuple[Any, str, Any]]] = {"openai": [], "anthropic": []}
 
 
 def complete_openai() -> bool:
@@ -38,7 +38,9 @@ def complete_openai() -> bool:
     if not known_version("openai", "openai", range(1, 4)):
         return False
     _follow(_OPENAI, known_class("openai._response", "BaseAPIResponse", "_parse"))
-    _follow(_OPENAI, known_class("openai._legacy_response", "LegacyAPIResponse", "_parse"))
+    raw = known_class("openai._legacy_response", "LegacyAPIResponse", "_parse", "parse")
+    _follow(_OPENAI, raw)
+    _follow_raw(raw)
     return True
 
 
@@ -65,15 +67,15 @@ def leave_anthropic() -> None:
 
 def _leave(sdk: str) -> None:
     while _originals[sdk]:
-        owner, parse = _originals[sdk].pop()
-        owner._parse = parse
+        owner, name, original = _originals[sdk].pop()
+        setattr(owner, name, original)
 
 
 def _follow(api: _Api, owner: Any) -> None:
-    if any(followed is owner for followed, _ in _originals[api.sdk]):
+    if any(followed is owner for followed, *_ in _originals[api.sdk]):
         return
     parse = owner._parse
-    _originals[api.sdk].append((owner, parse))
+    _originals[api.sdk].append((owner, "_parse", parse))
 
     @wraps(parse)
     def parse_and_look(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -85,6 +87,29 @@ def _follow(api: _Api, owner: Any) -> None:
         return parsed
 
     owner._parse = parse_and_look
+
+
+def _follow_raw(owner: Any) -> None:
+    """Have a raw response parsed while its span is open: whoever asked for it may do so later.
+
+    It keeps what it parsed, so that nothing is parsed twice.
+    """
+    if any(name == "__init__" for _, name, _ in _originals["openai"]):
+        return
+    initialise = owner.__init__
+    _originals["openai"].append((owner, "__init__", initialise))
+
+    @wraps(initialise)
+    def initialise_and_parse(self: Any, *args: Any, **kwargs: Any) -> None:
+        initialise(self, *args, **kwargs)
+        try:
+            kind = self.http_response.headers.get("content-type", "")
+            if call_span() is not None and kind.startswith("application/json"):
+                self.parse()
+        except Exception as error:  # the caller parses for itself, and sees for itself
+            note_fault("openai raw response", error)
+
+    owner.__init__ = initialise_and_parse
 
 
 def _look(api: _Api, response: Any, parsed: Any) -> None:

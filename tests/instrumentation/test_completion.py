@@ -1,0 +1,189 @@
+"""What an instrumentation leaves out of its span, and money depends on, is added to it."""
+
+import asyncio
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+import farebox
+from farebox import attributes, completion
+from farebox.completion import stainless
+from farebox_processor.demo.provider_double import ProviderDouble
+from farebox_processor.demo.replies import Reply
+from support.services import (
+    ANTHROPIC_TOKENS,
+    ASKED,
+    OPENAI_TOKENS,
+    anthropic_client,
+    async_openai_client,
+    openai_client,
+)
+
+_TEXT = "Twenty-four characters, a hundred times. " * 10
+
+
+@pytest.fixture
+def service(emitted: Any) -> Any:
+    """A service that calls OpenAI and Anthropic, instrumented."""
+    farebox.instrument(tracer_provider=emitted.provider, only=("openai", "anthropic"))
+    return emitted
+
+
+def _usage(said: Any) -> dict[str, Any]:
+    names = (attributes.INPUT_TOKENS, attributes.OUTPUT_TOKENS, attributes.USAGE_ESTIMATED)
+    return {name.rpartition(".")[2]: said.get(name) for name in names}
+
+
+def test_a_message_says_lifetimes_tier_place_and_searches(
+    service: Any, double: ProviderDouble
+) -> None:
+    double.script(
+        Reply(tokens=ANTHROPIC_TOKENS, web_searches=2, inference_geo="us", service_tier="batch")
+    )
+    with anthropic_client(double) as client:
+        client.messages.create(model="claude-sonnet-4-6", max_tokens=9, messages=ASKED)
+
+    said = service.only()
+    assert {name: value for name, value in said.items() if name.startswith("farebox.")} == {
+        "farebox.usage.cache_write_5m_tokens": 1536,
+        "farebox.usage.cache_write_1h_tokens": 512,
+        "farebox.usage.web_search": 2,
+        "farebox.processing": "batch",
+        "farebox.inference_geo": "us",
+    }
+    assert said["anthropic.response.service_tier"] == "batch"
+    assert said["gen_ai.token.semantics"] == "inclusive"
+
+
+@pytest.mark.parametrize("how", ["closed", "dropped", "failed in a with block"])
+def test_the_usage_of_a_message_that_was_cut_off_is_estimated(
+    service: Any, double: ProviderDouble, how: str
+) -> None:
+    double.script(Reply(text=_TEXT, tokens=ANTHROPIC_TOKENS))
+    with anthropic_client(double) as client:
+        stream = client.messages.create(
+            model="claude-sonnet-4-6", max_tokens=999, messages=ASKED, stream=True
+        )
+        _cut(stream, how, chunks=6)
+        del stream
+
+    # The input is told at the start; of the output, four chunks of 24 characters were seen.
+    assert _usage(service.only()) == {"input_tokens": 6355, "output_tokens": 24, "estimated": True}
+    assert service.only()[attributes.CACHE_WRITE_1H_TOKENS] == 512
+
+
+@pytest.mark.parametrize("how", ["closed", "dropped", "failed in a with block"])
+def test_the_usage_of_a_chat_completion_that_was_cut_off_is_estimated(
+    service: Any, double: ProviderDouble, how: str
+) -> None:
+    double.script(Reply(text=_TEXT, tokens=OPENAI_TOKENS))
+    with openai_client(double) as client:
+        stream = client.chat.completions.create(model="gpt-4o", messages=ASKED, stream=True)
+        _cut(stream, how, chunks=5)
+        del stream
+
+    said = _usage(service.only())
+    assert said["estimated"] is True
+    assert 0 < said["input_tokens"] < 50
+    assert 0 < said["output_tokens"] <= 30
+
+
+def test_a_stream_that_ends_without_its_usage_is_estimated(
+    service: Any, double: ProviderDouble
+) -> None:
+    double.script(Reply(text=_TEXT, tokens=OPENAI_TOKENS))
+    with openai_client(double) as client:
+        stream = client.chat.completions.create(model="gpt-4o", messages=ASKED, stream=True)
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+
+    assert said == _TEXT
+    assert _usage(service.only()) == {
+        "input_tokens": 16,
+        "output_tokens": 103,  # 410 characters
+        "estimated": True,
+    }
+
+
+def test_a_stream_read_to_its_end_is_not_estimated(service: Any, double: ProviderDouble) -> None:
+    async def main() -> list[str]:
+        double.script(Reply(text=_TEXT, tokens=OPENAI_TOKENS))
+        async with async_openai_client(double) as client:
+            stream = await client.responses.create(model="gpt-4o", input="hello", stream=True)
+            return [event.type async for event in stream]
+
+    assert asyncio.run(main())[-1] == "response.completed"
+    assert _usage(service.only()) == {"input_tokens": 1511, "output_tokens": 347, "estimated": None}
+
+
+def test_streams_keep_their_type_and_raw_responses_their_content(
+    service: Any, double: ProviderDouble
+) -> None:
+    double.script(Reply(text="hi"), Reply(text="hi", web_searches=1))
+    with openai_client(double) as client:
+        stream = client.responses.create(model="gpt-4o", input="hello", stream=True)
+        raw = client.responses.with_raw_response.create(model="gpt-4o", input="hello")
+        assert isinstance(stream, openai.Stream)
+        assert raw.parse().output_text == "hi"
+        assert list(stream)[-1].response.output_text == "hi"
+
+    assert [span.attributes.get("farebox.usage.web_search") for span in service.spans] == [1, None]
+
+
+def test_nothing_is_added_to_spans_that_are_no_calls(service: Any, double: ProviderDouble) -> None:
+    farebox.setting_up.libraries.turn_off(["opentelemetry.instrumentation.genai.openai"])
+    double.script(Reply(tokens=OPENAI_TOKENS, web_searches=2))
+    with openai_client(double) as client, service.tracer.start_as_current_span("request"):
+        client.responses.create(model="gpt-4o", input="hello")
+
+    assert service.only() == {}
+
+
+def test_an_error_of_the_provider_reaches_the_caller_as_it_is(
+    service: Any, double: ProviderDouble
+) -> None:
+    double.script(Reply(status=529))
+    with anthropic_client(double) as client, pytest.raises(anthropic.APIStatusError) as caught:
+        client.messages.create(model="claude-sonnet-4-6", max_tokens=9, messages=ASKED)
+
+    assert caught.value.status_code == 529
+    assert attributes.USAGE_ESTIMATED not in service.only()
+
+
+@pytest.mark.parametrize("found", ["9.0.0", "nightly"])
+def test_an_sdk_of_an_unknown_version_is_left_alone_and_it_is_said_once(
+    emitted: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    found: str,
+) -> None:
+    monkeypatch.setattr("farebox.completion.versions.version", lambda package: found)
+
+    for _ in range(2):
+        farebox.instrument(tracer_provider=emitted.provider, only=("openai",))
+
+    reason = f"version {found}, known are 1 to 3; upgrade farebox"
+    assert farebox.status().stepped_aside == (f"openai: {reason}",)
+    warned = [record.message for record in caplog.records if "not completed" in record.message]
+    assert warned == [f"the usage of openai is not completed: {reason}"]
+
+
+def test_an_sdk_of_another_shape_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("openai._response.BaseAPIResponse._parse")
+
+    assert completion.turn_on("openai") == (
+        "openai",
+        "openai._response.BaseAPIResponse has no _parse",
+    )
+    stainless.leave_openai()
+
+
+def _cut(stream: Any, how: str, *, chunks: int) -> None:
+    for _ in range(chunks):
+        next(stream)
+    if how == "closed":
+        stream.close()
+    elif how == "failed in a with block":
+        with pytest.raises(KeyError), stream:
+            raise KeyError("the service's own")
