@@ -1,12 +1,14 @@
 """Say between which amounts the truth lies, where a span leaves its usage open."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Final, TypeAlias
 
 import polars as pl
 
 from farebox_processor.frames import MONEY, price_of
 from farebox_processor.price_table import Cards
+from farebox_processor.price_verdicts import RANK
 from farebox_processor.verdicts import Uncertainty
 
 __all__ = ["Rerate", "add_bounds"]
@@ -38,65 +40,91 @@ _NO_FLOOR: Final = frozenset(
         Uncertainty.USAGE_CONTRADICTORY,
     }
 )
+_LOWERING: Final = frozenset({Uncertainty.CACHE_READ_UNREPORTED, Uncertainty.OUTPUT_OVERCOUNTED})
 _CACHED_PRICE: Final = {
     "input_tokens": "cache_read_tokens",
     "input_audio_tokens": "cache_read_audio_tokens",
     "input_image_tokens": "cache_read_image_tokens",
 }
 
+_PRICES: Final = [
+    price_of(quantity)
+    for quantity in (
+        *_CACHED_PRICE,
+        *_CACHED_PRICE.values(),
+        "cache_write_5m_tokens",
+        "cache_write_1h_tokens",
+        "output_tokens",
+    )
+]
+
 
 def add_bounds(
     priced: pl.DataFrame, cards: Cards, rerate: Rerate, *, regions: Iterable[str]
 ) -> pl.DataFrame:
-    """Return `priced` with `low_usd`, `high_usd` (null: unbounded) and `harmless`.
+    """Return `priced` with `low_usd`, `high_usd` (null: unbounded) and `open_rank`.
 
-    `harmless` lists the codes of `uncertainty` that leave nothing open for this call: where cached
-    input costs the same as fresh input, nothing depends on how much of it was cached.
+    `open_rank` is the rank (price_verdicts.RANK) of the worst uncertainty that makes a difference
+    for this call, null if none does: where cached input costs the same as fresh input, nothing
+    depends on how much of it was cached.
     """
     is_open = priced["uncertainty"].list.len().fill_null(0) > 0
+    listed = pl.col("list_cost_usd")
     if not is_open.any():
         return priced.with_columns(
-            low_usd="list_cost_usd",
-            high_usd="list_cost_usd",
-            harmless=pl.lit([], pl.List(pl.String())),
+            low_usd=listed, high_usd=listed, open_rank=pl.lit(None, pl.Int32())
         )
     opened = priced.with_row_index("opened_row").filter(is_open)
-    bounds = _bounds(opened, cards.rows.filter(is_open))
-    bounds = _widened(opened, bounds, rerate, regions)
+    told = set(opened["uncertainty"].explode().unique())
+    codes = [code for code in Uncertainty if code.value in told]
+    bounds = _bounds(opened, cards.rows.filter(is_open), codes)
+    bounds = _widened(opened, bounds, rerate, regions, codes)
     every = pl.DataFrame({"opened_row": pl.int_range(priced.height, dtype=pl.UInt32, eager=True)})
     found = every.join(bounds, on="opened_row", how="left", maintain_order="left")
-    listed = pl.col("list_cost_usd")
     return priced.with_columns(
         low_usd=pl.when(is_open).then(found["low_usd"]).otherwise(listed),
         high_usd=pl.when(is_open).then(found["high_usd"]).otherwise(listed),
-        harmless=found["harmless"].fill_null([]),
+        open_rank=found["open_rank"],
     )
 
 
-def _bounds(opened: pl.DataFrame, card_rows: pl.DataFrame) -> pl.DataFrame:
-    """Return opened_row, low_usd, high_usd and harmless by what the cards of `opened` say."""
-    prices = card_rows.select(pl.col("^.*_price_usd$").fill_null(0).name.prefix("card_"))
-    moves = {code: move.fill_null(0).cast(MONEY) for code, move in _moves().items()}
-    low_codes = (Uncertainty.CACHE_READ_UNREPORTED, Uncertainty.OUTPUT_OVERCOUNTED)
-    high_codes = (
-        Uncertainty.CACHE_WRITE_UNREPORTED,
-        Uncertainty.CACHE_WRITE_TTL_UNREPORTED,
+def _bounds(
+    opened: pl.DataFrame, card_rows: pl.DataFrame, codes: list[Uncertainty]
+) -> pl.DataFrame:
+    """Return opened_row, low_usd, high_usd and open_rank by what the cards of `opened` say."""
+    holds = {code: pl.col("uncertainty").list.contains(code.value) for code in codes}
+    prices = card_rows.select(pl.col(_PRICES).fill_null(0).name.prefix("card_"))
+    moves = {code: move for code, move in _moves().items() if code in holds}
+    moved = opened.with_columns(prices.get_columns()).select(
+        "opened_row",
+        "list_cost_usd",
+        *(holds[code].alias(code) for code in codes),
+        *(
+            pl.when(holds[code]).then(move).otherwise(_ZERO).fill_null(0).alias(f"{code}_usd")
+            for code, move in moves.items()
+        ),
     )
-    moved = opened.with_columns(prices).with_columns(
-        **{code.value: pl.when(_has(code)).then(move).otherwise(0) for code, move in moves.items()}
-    )
+    lower = [pl.col(f"{code}_usd") for code in moves if code in _LOWERING]
+    higher = [pl.col(f"{code}_usd") for code in moves if code not in _LOWERING]
     cost = pl.col("list_cost_usd")
-    harmless = [pl.when(_has(code) & (pl.col(code) == 0)).then(pl.lit(code)) for code in moves]
+    ranks = [
+        pl.when(pl.col(code) & (pl.col(f"{code}_usd") > 0 if code in moves else True)).then(
+            pl.lit(RANK[code], pl.Int32())
+        )
+        for code in codes
+        if code is not Uncertainty.REGION_UNREPORTED
+    ]
     return moved.select(
         "opened_row",
-        low_usd=pl.when(_has(*_NO_FLOOR))
+        low_usd=pl.when(_any(codes, _NO_FLOOR))
         .then(_ZERO)
-        .otherwise(pl.max_horizontal(cost - pl.sum_horizontal(low_codes), _ZERO)),
-        high_usd=pl.when(~_has(*_NO_CEILING)).then(cost + pl.sum_horizontal(high_codes)),
-        harmless=pl.concat_list(harmless).list.drop_nulls(),
+        .otherwise(pl.max_horizontal(cost - pl.sum_horizontal(_ZERO, *lower), _ZERO)),
+        high_usd=pl.when(~_any(codes, _NO_CEILING)).then(cost + pl.sum_horizontal(_ZERO, *higher)),
+        open_rank=pl.min_horizontal(pl.lit(None, pl.Int32()), *ranks),
     )
 
 
+@cache
 def _moves() -> dict[Uncertainty, pl.Expr]:
     """Return how far each uncertainty can move the cost, in the direction that it moves it."""
 
@@ -126,48 +154,49 @@ def _moves() -> dict[Uncertainty, pl.Expr]:
 
 
 def _widened(
-    opened: pl.DataFrame, bounds: pl.DataFrame, rerate: Rerate, regions: Iterable[str]
+    opened: pl.DataFrame,
+    bounds: pl.DataFrame,
+    rerate: Rerate,
+    regions: Iterable[str],
+    codes: list[Uncertainty],
 ) -> pl.DataFrame:
     """Return `bounds` wide enough for every size and region that the calls may have had."""
-    variants = [
-        _variant(opened.filter(_has(Uncertainty.AGGREGATE)), rerate, size) for size in _ANY_SIZE
-    ]
-    unplaced = opened.filter(_has(Uncertainty.REGION_UNREPORTED))
-    variants += [
-        _variant(unplaced.with_columns(region=pl.lit(region)), rerate, None) for region in regions
-    ]
-    known = [variant for variant in variants if not variant.is_empty()]
-    if not known:
+
+    def variant(calls: pl.DataFrame, size: int | None) -> pl.DataFrame:
+        priced, cards = rerate(calls.drop("card"), size)
+        return _bounds(priced, cards.rows, codes)
+
+    variants = []
+    if Uncertainty.AGGREGATE in codes:
+        summed = opened.filter(pl.col("uncertainty").list.contains(Uncertainty.AGGREGATE.value))
+        variants += [variant(summed, size) for size in _ANY_SIZE]
+    is_unplaced = pl.col("uncertainty").list.contains(Uncertainty.REGION_UNREPORTED.value)
+    unplaced = opened.filter(is_unplaced)
+    if not unplaced.is_empty():
+        variants += [
+            variant(unplaced.with_columns(region=pl.lit(region)), None) for region in regions
+        ]
+    if not variants:
         return bounds
     unbounded = pl.col("high_usd").is_null().any()
+    differs = pl.col("opened_row").is_in(unplaced["opened_row"].implode()) & pl.col(
+        "low_usd"
+    ).ne_missing(pl.col("high_usd"))
+    region_rank = pl.lit(RANK[Uncertainty.REGION_UNREPORTED], pl.Int32())
     return (
-        pl.concat([bounds, *known])
+        pl.concat([bounds, *variants])
         .group_by("opened_row", maintain_order=True)
         .agg(
             low_usd=pl.col("low_usd").min(),
             high_usd=pl.when(~unbounded).then(pl.col("high_usd").max()),
-            harmless=pl.col("harmless").first(),
+            open_rank=pl.col("open_rank").first(),
         )
-        .with_columns(
-            harmless=pl.when(
-                pl.col("opened_row").is_in(unplaced["opened_row"].implode())
-                & (pl.col("low_usd") == pl.col("high_usd"))
-            )
-            .then(pl.col("harmless").list.concat(pl.lit([Uncertainty.REGION_UNREPORTED.value])))
-            .otherwise("harmless")
-        )
+        .with_columns(open_rank=pl.min_horizontal("open_rank", pl.when(differs).then(region_rank)))
     )
 
 
-def _variant(opened: pl.DataFrame, rerate: Rerate, size: int | None) -> pl.DataFrame:
-    """Return the bounds of `opened` if all of its calls had this size."""
-    if opened.is_empty():
-        return opened
-    priced, cards = rerate(opened.drop("card"), size)
-    return _bounds(priced, cards.rows)
-
-
-def _has(*codes: Uncertainty) -> pl.Expr:
-    """Return whether a span's uncertainty holds one of `codes`."""
-    found = [pl.col("uncertainty").list.contains(code.value) for code in sorted(codes)]
-    return pl.any_horizontal(found).fill_null(False)
+def _any(codes: list[Uncertainty], wanted: frozenset[Uncertainty]) -> pl.Expr:
+    """Return whether one of the `wanted` holds; only `codes` have a column."""
+    return pl.any_horizontal(
+        pl.lit(False), *(pl.col(code) for code in codes if code in wanted)
+    ).fill_null(False)

@@ -1,6 +1,7 @@
 """Judge each amount: amounts and bounds in, the cost with its verdict and its reason out."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -8,7 +9,7 @@ import polars as pl
 from farebox_processor.frames import MONEY, TOKENS
 from farebox_processor.verdicts import CostStatus, Reason, Uncertainty
 
-__all__ = ["STATUS_OF", "add_verdicts"]
+__all__ = ["RANK", "STATUS_OF", "add_verdicts"]
 
 STATUS_OF: Final[dict[Reason | Uncertainty, CostStatus]] = {
     Reason.SUPPLIED_COST: CostStatus.SUPPLIED,
@@ -40,15 +41,16 @@ STATUS_OF: Final[dict[Reason | Uncertainty, CostStatus]] = {
 }
 """Each reason and the verdict it leads to. Of several that hold, the first one is named."""
 
-_RANK: Final = {reason: rank for rank, reason in enumerate(STATUS_OF)}
+RANK: Final = {reason: rank for rank, reason in enumerate(STATUS_OF)}
+"""The smaller the worse; of several reasons the smallest is named."""
 _REASONS: Final = pl.Series([reason.value for reason in STATUS_OF], dtype=pl.String())
 _STATUSES: Final = pl.Series([status.value for status in STATUS_OF.values()], dtype=pl.String())
 _WITHOUT_COST: Final = [
     rank for rank, status in enumerate(STATUS_OF.values()) if status is CostStatus.UNPRICED
 ]
-_UNLISTED: Final = [*_WITHOUT_COST, _RANK[Reason.FAILED_WITHOUT_USAGE]]
-_FREE: Final = [_RANK[Reason.FAILED_WITHOUT_USAGE], _RANK[Reason.RESPONSE_CACHE_HIT]]
-_SUPPLIED: Final = _RANK[Reason.SUPPLIED_COST]
+_UNLISTED: Final = [*_WITHOUT_COST, RANK[Reason.FAILED_WITHOUT_USAGE]]
+_FREE: Final = [RANK[Reason.FAILED_WITHOUT_USAGE], RANK[Reason.RESPONSE_CACHE_HIT]]
+_SUPPLIED: Final = RANK[Reason.SUPPLIED_COST]
 _ZERO: Final = pl.lit(0, MONEY)
 _JUDGED: Final = (
     "candidate",
@@ -70,9 +72,10 @@ def add_verdicts(priced: pl.DataFrame, trusted: Iterable[str]) -> pl.DataFrame:
     may not carry money gets nulls. Supplied costs win if the book has no price, or if they come
     from one of `trusted`: a provider, the attribute's name, or "*".
     """
-    ranked = priced.select(*_JUDGED, own_rank=_reason_rank(priced)).with_columns(
-        reason_rank=_final_rank(trusted)
-    )
+    ranked = priced.select(*_JUDGED, own_rank=_reason_rank())
+    has_supplied = ranked["supplied_cost_usd"].null_count() < ranked.height
+    own_rank = pl.when("candidate").then("own_rank")
+    ranked = ranked.with_columns(reason_rank=_final_rank(trusted) if has_supplied else own_rank)
     ranks = ranked["reason_rank"]
     is_candidate, exact = pl.col("candidate"), pl.lit(CostStatus.EXACT.value)
     unlisted = pl.col("own_rank").is_in(_UNLISTED).fill_null(False)
@@ -93,21 +96,16 @@ def _final_rank(trusted: Iterable[str]) -> pl.Expr:
     return pl.when("candidate").then(rank)
 
 
-def _reason_rank(priced: pl.DataFrame) -> pl.Expr:
+@cache
+def _reason_rank() -> pl.Expr:
     """Return the rank of the first reason in STATUS_OF that holds; null if none does."""
-    ranks: list[pl.Expr] = [
-        pl.when(condition).then(pl.lit(_RANK[reason], pl.Int32))
+    ranks = [
+        pl.when(condition).then(pl.lit(RANK[reason], pl.Int32))
         for reason, condition in _conditions().items()
     ]
-    by_code = {reason.value: rank for reason, rank in _RANK.items()}
-    codes, numbers = list(by_code), pl.Series(list(by_code.values()), dtype=pl.Int32)
-    ranks.append(pl.col("card_reason").replace_strict(codes, numbers, default=None))
-    if priced["uncertainty"].list.len().sum():
-        left = pl.col("uncertainty").list.set_difference("harmless")
-        ranks.append(
-            left.list.eval(pl.element().replace_strict(codes, numbers, default=None)).list.min()
-        )
-    return pl.min_horizontal(ranks)
+    numbers = pl.Series(list(RANK.values()), dtype=pl.Int32)
+    of_card = pl.col("card_reason").replace_strict(_REASONS, numbers, default=None)
+    return pl.min_horizontal(*ranks, of_card, "open_rank")
 
 
 def _conditions() -> dict[Reason | Uncertainty, pl.Expr]:
@@ -135,6 +133,7 @@ def _is_trusted(trusted: Iterable[str]) -> pl.Expr:
     ).fill_null(False)
 
 
+@cache
 def _costs() -> dict[str, pl.Expr]:
     """Return the cost and its bounds by the rank of the reason."""
     rank, reason = pl.col("reason_rank"), pl.col("card_reason")
