@@ -38,6 +38,8 @@ class Dialects:
     dialects: tuple[Dialect, ...]
     emitters: tuple[tuple[Dialect, Emitter], ...]
     """Every emitter with its dialect. Its place here is its number in a batch."""
+    keys: tuple[str, ...] = field(init=False)
+    """Every attribute that some dialect asks for."""
     number_keys: frozenset[str] = field(init=False)
     """Attributes whose whole value is a count."""
     text_keys: frozenset[str] = field(init=False)
@@ -52,6 +54,7 @@ class Dialects:
             texts.update(key for rule in dialect.kinds for key in rule.absent)
         for _, emitter in self.emitters:
             texts.update(key for loss in emitter.losses for key, _ in loss.where)
+        object.__setattr__(self, "keys", tuple(sorted(numbers | texts)))
         object.__setattr__(self, "number_keys", frozenset(numbers))
         object.__setattr__(self, "text_keys", frozenset(texts))
 

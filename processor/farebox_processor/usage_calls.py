@@ -1,13 +1,25 @@
-"""What spans report in, which call each of them is out: kind, operation, provider, model, end."""
+"""What spans report in, which call each of them is out: kind, provider, model, end, and terms.
 
-from collections.abc import Mapping
+All of it follows from a few words that repeat from span to span. It is worked out once for every
+combination of words, and then looked up.
+"""
+
+from functools import lru_cache
 from typing import Final
 
+import numpy as np
 import polars as pl
 
-from farebox_processor.dialect_model import NO_CALL, Common
+from farebox_processor.dialect_model import NO_CALL, TEXTS, Common
+from farebox_processor.usage_columns import NO_TEXT, SHAPES, Given, Step, apply
+from farebox_processor.usage_terms import terms
 
 __all__ = ["describe_calls"]
+
+_APART: Final = ("response_id", "tool_name", "error_type", "price_rule", "tool_call")
+"""Texts that are another one on every span, or that nothing follows from."""
+
+_WORDS: Final = (*(name for name in TEXTS if name not in _APART), "kind")
 
 _OPERATION_OF_KIND: Final = {
     "inference": "chat",
@@ -28,46 +40,106 @@ _OPENAI_MODEL: Final = r"^(?:[a-z_.]+/)?(?:gpt-|chatgpt|o[0-9]|text-embedding-)"
 
 
 def describe_calls(reported: pl.DataFrame, common: Common) -> pl.DataFrame:
-    """Return `reported` with what is known of the call under the names of frames.USAGE.
+    """Return `reported` with its words made into columns of frames.USAGE, and these for later:
 
-    Adds `vendor` (anthropic, google, openai: whose model it is) and `is_no_call`. The provider is
-    null where the span names a framework: it is inferred from the model with the price.
+    vendor (anthropic, google, openai: whose model it is), is_no_call, marked_reading,
+    is_foreign_cost, is_estimated, is_streamed. The provider is null where the span names a
+    framework: it is inferred from the model with the price.
     """
-    is_stating = pl.any_horizontal(pl.col("input", "output").is_not_null())
-    named = reported.with_columns(
-        kind=pl.coalesce("kind", pl.when(is_stating).then(pl.lit("inference"))),
-        provider=_normalised(reported["provider"], lambda name: _provider(name, common.providers)),
-        operation=_normalised(
-            reported["operation"], lambda name: common.operations.get(name, name)
-        ),
-        model=pl.coalesce("response_model", "request_model"),
-        is_error=pl.col("is_failed") | pl.col("error_type").is_not_null(),
-    )
-    kind = pl.when(pl.col("kind") != NO_CALL).then(pl.col("kind"))
-    return named.with_columns(
-        call_kind=kind,
-        is_no_call=(pl.col("kind") == NO_CALL).fill_null(False),
-        operation=pl.coalesce(
-            "operation",
+    words = [name for name in _WORDS if name in reported.columns]
+    distinct, places = _distinct(reported.select(words))
+    known = apply(distinct, _of_words(common, frozenset(words)))
+    described = known.select(pl.exclude([name for name in words if name not in _KEPT]))[places]
+    calls = reported.drop(words).hstack(described)
+    return apply(calls, _of_spans(frozenset(calls.columns)))
+
+
+_KEPT: Final = ("provider", "operation", "request_model", "response_model", "kind", "region")
+
+
+def _distinct(words: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the different rows of `words`, and which of them each row is."""
+    grouped = words.with_row_index("row").group_by(words.columns).agg("row")
+    rows = grouped["row"]
+    places = np.empty(words.height, dtype=np.uint32)
+    places[rows.explode().to_numpy()] = np.repeat(np.arange(len(rows)), rows.list.len().to_numpy())
+    return grouped.drop("row"), pl.Series(places)
+
+
+@lru_cache(maxsize=SHAPES)
+def _of_words(common: Common, words: frozenset[str]) -> list[Step]:
+    """Return the steps for what follows from the words of a span alone."""
+    given = Given(words)
+    operation = given.text("operation").str.to_lowercase().replace(common.operations)
+    kind = pl.when(given.text("kind") != NO_CALL).then(given.text("kind"))
+    first = {
+        "provider": _provider(given, common),
+        "request_model": given.text("request_model"),
+        "response_model": given.text("response_model"),
+        "model": given.first_text("response_model", "request_model"),
+        "is_no_call": (given.text("kind") == NO_CALL).fill_null(False),
+        "kind": kind,
+        "operation": pl.coalesce(
+            operation,
             kind.replace_strict(_OPERATION_OF_KIND, default=None, return_dtype=pl.String),
         ),
-        tool_name=pl.when(kind == "tool").then("tool_name"),
-        response_id=pl.when((kind != "agent").fill_null(True)).then("response_id"),
-        ends_in_tool_call=_ends_in_tool_call(),
-        vendor=_vendor(),
+        "ends_with_tool": pl.when(
+            ~given.text("finish_reason").str.contains(_PLAIN_END, literal=True)
+        )
+        .then(given.text("finish_reason").str.contains(_TOOL_CALL))
+        .when(given.text("finish_reason").is_not_null())
+        .then(False),
+        "ends_plainly": given.text("finish_reason").str.contains(_PLAIN_END, literal=True),
+        "marked_reading": given.text("reading").str.to_lowercase(),
+        "is_streamed": given.text("streaming").str.to_lowercase().is_in(["true", "1"]),
+        "is_estimated": given.text("estimated").str.to_lowercase() == "true",
+    }
+    return [first, {"vendor": _vendor()}, *terms(given)]
+
+
+def _of_spans(columns: frozenset[str]) -> list[Step]:
+    """Return the steps for what also follows from the rest of a span."""
+    return _steps_of_spans(
+        columns & {"tool_call", "error_type", "tool_name", "response_id", "input", "output"}
     )
 
 
-def _ends_in_tool_call() -> pl.Expr:
-    """Return whether the answer asks for a tool: null where the span does not say how it ended."""
-    reason = pl.col("finish_reason")
+@lru_cache(maxsize=SHAPES)
+def _steps_of_spans(columns: frozenset[str]) -> list[Step]:
+    given = Given(columns)
+    stated = [pl.col(name).is_not_null() for name in ("input", "output") if name in given]
+    is_stating = pl.any_horizontal(stated) & ~pl.col("is_no_call") if stated else pl.lit(False)
+    kind = pl.coalesce("kind", pl.when(is_stating).then(pl.lit("inference")))
+    asks = pl.when(given.text("tool_call").is_not_null() & ~pl.col("ends_plainly").fill_null(False))
+    step = {
+        "call_kind": kind,
+        "operation": pl.coalesce("operation", pl.when(is_stating).then(pl.lit("chat"))),
+        "is_error": pl.col("is_failed") | given.text("error_type").is_not_null(),
+        "error_type": given.text("error_type"),
+        "tool_name": pl.when(kind == "tool").then(given.text("tool_name")),
+        "response_id": pl.when((kind != "agent").fill_null(True)).then(given.text("response_id")),
+        "ends_in_tool_call": asks.then(True).otherwise(pl.col("ends_with_tool")),
+    }
+    return [step]
+
+
+def _provider(given: Given, common: Common) -> pl.Expr:
+    """Return the convention's name; `openai.chat` is openai; a framework is null."""
+    if "provider" not in given:
+        return NO_TEXT
+    name = pl.col("provider").str.to_lowercase()
+    head = name.str.extract(r"^([^.]+)")
+    known = list(common.providers)
+
+    def normal(spelling: pl.Expr) -> pl.Expr:
+        return spelling.replace_strict(common.providers, default=None, return_dtype=pl.String)
+
     return (
-        pl.when(reason.str.contains(_PLAIN_END, literal=True))
-        .then(False)
-        .when(pl.col("tool_call").is_not_null())
-        .then(True)
-        .when(reason.is_not_null())
-        .then(reason.str.contains(_TOOL_CALL))
+        pl.when(name.is_in(known))
+        .then(normal(name))
+        .when(head.is_in(known))
+        .then(normal(head))
+        .otherwise(name)
     )
 
 
@@ -81,21 +153,3 @@ def _vendor() -> pl.Expr:
         .when(provider.is_in(["openai", "azure.ai.openai"]) | model.str.contains(_OPENAI_MODEL))
         .then(pl.lit("openai"))
     )
-
-
-def _provider(name: str, providers: Mapping[str, str | None]) -> str | None:
-    """Return the convention's name of a provider; `openai.chat` is openai, a framework is None."""
-    head = name.partition(".")[0]
-    if name in providers:
-        return providers[name]
-    return providers.get(head, name)
-
-
-def _normalised(names: pl.Series, normalise) -> pl.Series:
-    """Return `names` in lower case and through `normalise`, called once per different name."""
-    lower = names.str.to_lowercase()
-    distinct = lower.drop_nulls().unique()
-    if distinct.is_empty():
-        return lower
-    mapped = [normalise(name) for name in distinct]
-    return lower.replace_strict(distinct, pl.Series(mapped, dtype=pl.String), default=None)

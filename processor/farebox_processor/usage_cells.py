@@ -17,6 +17,7 @@ __all__ = [
     "IS_FAILED",
     "LARGEST_COUNT",
     "SPAN_NAME",
+    "Held",
     "Wide",
     "invalid_column",
     "number_column",
@@ -34,29 +35,33 @@ _EMPTY: Final = 0  # kind of an attribute without a value
 
 
 @dataclass(frozen=True, slots=True)
-class Wide:
-    """The attributes of a batch of spans, one row per span, and which of them there are."""
+class Held:
+    """The attributes that a batch has at all."""
 
-    cells: pl.DataFrame
     numbers: frozenset[str]
     texts: frozenset[str]
     invalid: frozenset[str]
     """Attributes that hold nonsense on some span, where a count was expected."""
 
+
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """The attributes of a batch of spans, one row per span."""
+
+    cells: pl.DataFrame
+    held: Held
+
     def part(self, rows: pl.Series) -> "Wide":
-        """Return some rows, with what there is on them."""
+        """Return the rows that are marked, with what there is on them."""
         cells = self.cells.filter(rows)
-        held = {
-            name
-            for name, nulls in cells.null_count().row(0, named=True).items()
-            if nulls < cells.height
-        }
-        return Wide(
-            cells=cells,
-            numbers=frozenset(key for key in self.numbers if number_column(key) in held),
-            texts=frozenset(key for key in self.texts if key in held),
-            invalid=self.invalid,
+        nulls = cells.null_count().row(0, named=True)
+        empty = {name for name, count in nulls.items() if count == cells.height}
+        held = Held(
+            numbers=frozenset(key for key in self.held.numbers if number_column(key) not in empty),
+            texts=self.held.texts - empty,
+            invalid=self.held.invalid,
         )
+        return Wide(cells, held)
 
 
 def number_column(key: str) -> str:
@@ -75,10 +80,9 @@ def widen(spans: pl.DataFrame, attributes: pl.DataFrame, dialects: Dialects) -> 
         pl.col("span_name").alias(SPAN_NAME),
         (pl.col("status_code") == _ERROR).fill_null(False).alias(IS_FAILED),
     )
-    cells = gather(attributes, spans.height, sorted(dialects.number_keys | dialects.text_keys))
-    present = frozenset(cells.present)
-    number_keys = sorted(present & dialects.number_keys)
-    text_keys = sorted(present & dialects.text_keys)
+    cells = gather(attributes, spans.height, dialects.keys)
+    number_keys = [key for key in cells.present if key in dialects.number_keys]
+    text_keys = [key for key in cells.present if key in dialects.text_keys]
     numbers = cells.integers(number_keys).select(
         pl.when(pl.col(key).is_between(0, LARGEST_COUNT))
         .then(pl.col(key))
@@ -94,10 +98,8 @@ def widen(spans: pl.DataFrame, attributes: pl.DataFrame, dialects: Dialects) -> 
         for key in invalid
     ]
     return Wide(
-        cells=own.hstack(numbers).hstack(cells.texts(text_keys)).hstack(nonsense),
-        numbers=frozenset(number_keys),
-        texts=frozenset(text_keys),
-        invalid=frozenset(invalid),
+        cells=pl.DataFrame([*own, *numbers, *cells.texts(text_keys), *nonsense]),
+        held=Held(frozenset(number_keys), frozenset(text_keys), frozenset(invalid)),
     )
 
 

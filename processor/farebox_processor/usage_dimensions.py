@@ -1,13 +1,15 @@
 """Attributes of spans and resources in, what a cost is grouped by out, whatever the dialect."""
 
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
 
 from farebox_processor.attribute_columns import texts
 from farebox_processor.dialect_model import DIMENSION_NAMES, Common
-from farebox_processor.usage_cells import Wide
-from farebox_processor.usage_sources import NO_TEXT, text
+from farebox_processor.usage_cells import IS_FAILED, Held, Wide
+from farebox_processor.usage_columns import NO_TEXT, SHAPES, Step, apply
+from farebox_processor.usage_sources import text
 
 __all__ = ["read_dimensions"]
 
@@ -22,27 +24,36 @@ def read_dimensions(
 
     `resources` are the long attributes of the resources, `resource_rows` the resource of each span.
     """
-    read = {name: text(common.dimensions.get(name, ()), wide) for name in DIMENSION_NAMES}
-    columns = {name: NO_TEXT if found is None else found for name, found in read.items()}
-    columns["conversation_ended"] = columns["conversation_ended"].str.to_lowercase() == "true"
-    dimensions = wide.cells.with_columns(**columns).select(*columns)
+    columns = _columns(common, wide.held)
     of_resource = _of_resources(resources, resource_rows, common)
-    return dimensions.hstack(of_resource).with_columns(
-        environment=pl.coalesce("environment", "resource_environment"),
-        conversation_ended=pl.col("conversation_ended").fill_null(False),
-        conversation_id=pl.col("conversation_id").str.head(LONGEST_ID),
-        resource_conversation_id=pl.col("resource_conversation_id").str.head(LONGEST_ID),
-    )
+    return apply(wide.cells.select(**columns).hstack(of_resource), [_COMPLETED])
+
+
+_COMPLETED: Final[Step] = {
+    "environment": pl.coalesce("environment", "resource_environment"),
+    "conversation_ended": pl.col("conversation_ended").fill_null(False),
+    "conversation_id": pl.col("conversation_id").str.head(LONGEST_ID),
+    "resource_conversation_id": pl.col("resource_conversation_id").str.head(LONGEST_ID),
+}
+
+
+@lru_cache(maxsize=SHAPES)
+def _columns(common: Common, held: Held) -> dict[str, pl.Expr]:
+    read = {name: text(common.dimensions.get(name, ()), held) for name in DIMENSION_NAMES}
+    columns = {name: NO_TEXT if found is None else found for name, found in read.items()}
+    ended = columns["conversation_ended"].str.to_lowercase() == "true"
+    # A column of the frame makes the result as long as it, whatever else is null.
+    return columns | {"conversation_ended": ended, "is_failed": pl.col(IS_FAILED)}
 
 
 def _of_resources(resources: pl.DataFrame, rows: pl.Series, common: Common) -> pl.DataFrame:
-    height = (rows.max() or 0) + 1 if len(rows) else 0
+    """Return resource_* per span: read once per resource, then looked up."""
+    height = int(rows.to_numpy().max()) + 1 if len(rows) else 0
     keys = sorted({key for keys in common.resource.values() for key in keys})
     held = texts(resources, height, keys)
-    columns = {
-        f"resource_{name}": pl.coalesce(
-            pl.when(pl.col(key) != "").then(pl.col(key)) for key in keys
+    return held.select(
+        pl.coalesce(pl.when(pl.col(key) != "").then(pl.col(key)) for key in wanted).alias(
+            f"resource_{name}"
         )
-        for name, keys in common.resource.items()
-    }
-    return held.select(**columns)[rows]
+        for name, wanted in common.resource.items()
+    )[rows]

@@ -1,9 +1,11 @@
 """A part of a batch in one dialect in, what its spans report out, in the words of all dialects.
 
-Nothing is worked out here. The columns: one per quantity of dialect_model.QUANTITIES (they may
-overlap), one per text of TEXTS, one per counted unit, and what the dialect makes of the span.
+Nothing is worked out here. The columns, each only if a span of the batch has it: one per quantity
+of dialect_model.QUANTITIES (they may overlap), one per text of TEXTS, one per counted unit and per
+evidence of one; and what the dialect makes of the span.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -17,16 +19,14 @@ from farebox_processor.dialect_model import (
     Layout,
     Source,
 )
-from farebox_processor.frames import MONEY
-from farebox_processor.usage_cells import IS_FAILED, SPAN_NAME, Wide, invalid_column
-from farebox_processor.usage_sources import NO_NUMBER, NO_TEXT, is_nonsense, money, number, text
+from farebox_processor.usage_cells import IS_FAILED, SPAN_NAME, Held, Wide, invalid_column
+from farebox_processor.usage_columns import NO_TEXT, SHAPES
+from farebox_processor.usage_sources import is_nonsense, money, number, text
 
 __all__ = ["evidence_column", "read_reported", "unit_column"]
 
 _NEEDED: Final = ("input", "output", "cache_read", "cache_write")
 """Quantities without which a call cannot be priced if the span tries to state them."""
-
-_NOT_KNOWN: Final = pl.lit(False)
 
 
 def unit_column(unit: str) -> str:
@@ -42,76 +42,82 @@ def evidence_column(unit: str) -> str:
 def read_reported(wide: Wide, dialect: Dialect, common: Common) -> pl.DataFrame:
     """Return what spans report.
 
-    Columns: QUANTITIES (Int64), TEXTS (String), unit:* (Int64), evidence:* (Boolean), kind,
-    layout_reading, supplied_cost_usd, supplied_cost_source, invalid_usage, is_usage_lost.
+    Columns: of QUANTITIES (Int64), of TEXTS (String), unit:* (Int64), evidence:* (Boolean),
+    layout_reading, supplied_cost_usd and supplied_cost_source, invalid_usage and is_usage_lost;
+    always kind, is_failed and dialect.
     """
+    return wide.cells.select(**_columns(dialect, common, wide.held))
+
+
+@lru_cache(maxsize=SHAPES)
+def _columns(dialect: Dialect, common: Common, held: Held) -> dict[str, pl.Expr]:
     texts = {
-        name: text((*common.texts.get(name, ()), *dialect.texts.get(name, ())), wide)
+        name: text((*common.texts.get(name, ()), *dialect.texts.get(name, ())), held)
         for name in TEXTS
     }
-    units = {unit_column(unit): number(found, wide) for unit, found in dialect.units.items()}
+    units = {unit_column(unit): number(found, held) for unit, found in dialect.units.items()}
     evidence = {
-        evidence_column(unit): text(found, wide) for unit, found in dialect.evidence.items()
+        evidence_column(unit): text(found, held) for unit, found in dialect.evidence.items()
     }
     columns = {
-        **_quantities(dialect, common, wide),
-        **{name: NO_TEXT if read is None else read for name, read in texts.items()},
-        **{name: read for name, read in units.items() if read is not None},
-        **{name: read.is_not_null() for name, read in evidence.items() if read is not None},
-        **_supplied_cost((*common.supplied_cost, *dialect.supplied_cost), wide),
-        **_nonsense(dialect, wide),
-        "kind": _kind(dialect, wide),
+        **_quantities(dialect, common, held),
+        **texts,
+        **units,
+        **{name: None if read is None else read.is_not_null() for name, read in evidence.items()},
+        **_supplied_cost((*common.supplied_cost, *dialect.supplied_cost), held),
+        **_nonsense(dialect, held),
+        "kind": _kind(dialect, held),
         "is_failed": pl.col(IS_FAILED),
         "dialect": pl.lit(dialect.name),
     }
-    return wide.cells.with_columns(**columns).select(*columns)
+    return {name: read for name, read in columns.items() if read is not None}
 
 
-def _quantities(dialect: Dialect, common: Common, wide: Wide) -> dict[str, pl.Expr]:
+def _quantities(dialect: Dialect, common: Common, held: Held) -> dict[str, pl.Expr | None]:
     """Return every quantity as the first layout that is on the span states it, and its reading."""
-    stated = [layout for layout in (_stated(each, wide) for each in dialect.layouts) if layout]
-    columns = dict.fromkeys((*QUANTITIES, "layout_reading"), NO_NUMBER)
-    columns["layout_reading"] = NO_TEXT
+    stated = [layout for layout in (_stated(each, held) for each in dialect.layouts) if layout]
+    columns: dict[str, pl.Expr | None] = dict.fromkeys((*QUANTITIES, "layout_reading"))
     for layout, is_there in reversed(stated):
-        mine = {"layout_reading": None if layout.reading is None else pl.lit(layout.reading)}
-        for name in QUANTITIES:
-            sources = (*common.quantities.get(name, ()), *layout.quantities.get(name, ()))
-            mine[name] = number(sources, wide)
+        mine = {
+            name: number((*common.quantities.get(name, ()), *layout.quantities.get(name, ())), held)
+            for name in QUANTITIES
+        }
+        mine["layout_reading"] = None if layout.reading is None else pl.lit(layout.reading)
         columns = {name: _if(is_there, mine[name], other) for name, other in columns.items()}
     return columns
 
 
-def _if(is_there: pl.Expr, mine: pl.Expr | None, other: pl.Expr) -> pl.Expr:
-    """Return `mine` where the layout is there, else `other`, without work where both are null."""
-    if mine is None and (other is NO_NUMBER or other is NO_TEXT):
-        return other
-    return pl.when(is_there).then(pl.lit(None) if mine is None else mine).otherwise(other)
+def _if(is_there: pl.Expr, mine: pl.Expr | None, other: pl.Expr | None) -> pl.Expr | None:
+    """Return `mine` where the layout is there, else `other`."""
+    if mine is None:
+        return None if other is None else pl.when(~is_there).then(other)
+    return pl.when(is_there).then(mine).otherwise(other)
 
 
-def _stated(layout: Layout, wide: Wide) -> tuple[Layout, pl.Expr] | None:
+def _stated(layout: Layout, held: Held) -> tuple[Layout, pl.Expr] | None:
     """Return `layout` with whether it is on a span; None if it is on none of the batch."""
-    main = [number(layout.quantities.get(name, ()), wide) for name in ("input", "output", "total")]
+    main = [number(layout.quantities.get(name, ()), held) for name in ("input", "output", "total")]
     given = [read.is_not_null() for read in main if read is not None]
     if not given:
         return None
     is_there = pl.any_horizontal(given)
     if layout.requires is not None:
-        required = text([layout.requires], wide)
+        required = text([layout.requires], held)
         if required is None:
             return None
         is_there = is_there & required.is_not_null()
     return layout, is_there
 
 
-def _kind(dialect: Dialect, wide: Wide) -> pl.Expr:
-    rules = [read for rule in dialect.kinds if (read := _by_rule(rule, wide)) is not None]
+def _kind(dialect: Dialect, held: Held) -> pl.Expr:
+    rules = [read for rule in dialect.kinds if (read := _by_rule(rule, held)) is not None]
     return pl.coalesce(rules) if rules else NO_TEXT
 
 
-def _by_rule(rule: KindRule, wide: Wide) -> pl.Expr | None:
+def _by_rule(rule: KindRule, held: Held) -> pl.Expr | None:
     if rule.span_name is not None:
         return pl.when(pl.col(SPAN_NAME).str.contains(rule.span_name)).then(pl.lit(rule.kind))
-    found = None if rule.source is None else text([rule.source], wide)
+    found = None if rule.source is None else text([rule.source], held)
     if found is None:
         return None
     values = {value: kind for value, kind in rule.values.items() if value != "*"}
@@ -120,39 +126,36 @@ def _by_rule(rule: KindRule, wide: Wide) -> pl.Expr | None:
     else:
         kind = pl.when(found.is_not_null()).then(pl.lit(rule.values["*"]))
     for key in rule.absent:
-        if key in wide.texts:
+        if key in held.texts:
             kind = pl.when(pl.col(key).is_null()).then(kind)
     return pl.when(~pl.col(IS_FAILED)).then(kind) if rule.unless_failed else kind
 
 
-def _supplied_cost(sources: tuple[Source, ...], wide: Wide) -> dict[str, pl.Expr]:
-    amount, origin = pl.lit(None, dtype=MONEY), NO_TEXT
-    for source in reversed(sources):
-        read = money(source, wide)
-        if read is not None:
-            amount = pl.coalesce(read, amount)
-            origin = pl.when(read.is_not_null()).then(pl.lit(source.attribute)).otherwise(origin)
-    return {"supplied_cost_usd": amount, "supplied_cost_source": origin}
+def _supplied_cost(sources: tuple[Source, ...], held: Held) -> dict[str, pl.Expr]:
+    read = [(amount, source) for source in sources if (amount := money(source, held)) is not None]
+    if not read:
+        return {}
+    origin = NO_TEXT
+    for amount, source in reversed(read):
+        origin = pl.when(amount.is_not_null()).then(pl.lit(source.attribute)).otherwise(origin)
+    return {
+        "supplied_cost_usd": pl.coalesce(amount for amount, _ in read),
+        "supplied_cost_source": origin,
+    }
 
 
-def _nonsense(dialect: Dialect, wide: Wide) -> dict[str, pl.Expr]:
+def _nonsense(dialect: Dialect, held: Held) -> dict[str, pl.Expr]:
     """Return how many counts were nonsense, and whether one was that is needed and lost."""
-    if not wide.invalid:
-        return {"invalid_usage": pl.lit(0, dtype=pl.UInt16), "is_usage_lost": _NOT_KNOWN}
-    lost = []
-    keys = set()
-    for name in QUANTITIES:
+    lost, keys = [], set[str]()
+    for name in QUANTITIES if held.invalid else ():
         sources = [
             source for layout in dialect.layouts for source in layout.quantities.get(name, ())
         ]
         keys.update(source.attribute for source in sources if not source.inside)
-        wrong = is_nonsense(sources, wide)
+        wrong = is_nonsense(sources, held)
         if wrong is not None and name in _NEEDED:
-            read = number(sources, wide)
+            read = number(sources, held)
             lost.append(wrong if read is None else wrong & read.is_null())
-    counted = [pl.col(invalid_column(key)) for key in sorted(keys & wide.invalid)]
-    total = pl.sum_horizontal(counted).cast(pl.UInt16) if counted else pl.lit(0, dtype=pl.UInt16)
-    return {
-        "invalid_usage": total,
-        "is_usage_lost": pl.any_horizontal(lost) if lost else _NOT_KNOWN,
-    }
+    counted = [pl.col(invalid_column(key)).cast(pl.UInt16) for key in sorted(keys & held.invalid)]
+    columns = {"invalid_usage": pl.sum_horizontal(counted)} if counted else {}
+    return columns | ({"is_usage_lost": pl.any_horizontal(lost)} if lost else {})

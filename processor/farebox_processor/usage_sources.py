@@ -1,8 +1,4 @@
-"""Sources of a dialect in, Polars expressions over the wide frame out.
-
-An expression is made only from what a batch holds: of some two hundred attributes that the dialects
-know, a span carries twenty, and a column of nulls costs as much as a full one.
-"""
+"""Sources of a dialect in, Polars expressions over the wide frame out."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -11,12 +7,9 @@ import polars as pl
 
 from farebox_processor.dialect_model import Source
 from farebox_processor.frames import MONEY
-from farebox_processor.usage_cells import LARGEST_COUNT, Wide, invalid_column, number_column
+from farebox_processor.usage_cells import LARGEST_COUNT, Held, invalid_column, number_column
 
-__all__ = ["NO_NUMBER", "NO_TEXT", "is_nonsense", "money", "number", "text"]
-
-NO_NUMBER: Final = pl.lit(None, dtype=pl.Int64)
-NO_TEXT: Final = pl.lit(None, dtype=pl.String)
+__all__ = ["is_nonsense", "money", "number", "text"]
 
 # Keys of JSON or of a Python dict that was printed. A quote inside of a JSON text is escaped, so
 # what a user or a model wrote cannot look like a key.
@@ -26,47 +19,43 @@ _NUMBER: Final = r"(-?[0-9][0-9.eE+-]*)"
 _TEXT: Final = r"""["']([^"']+)["']"""
 
 
-def number(sources: Iterable[Source], wide: Wide) -> pl.Expr | None:
+def number(sources: Iterable[Source], held: Held) -> pl.Expr | None:
     """Return the first count that `sources` find: Int64; None if the batch has none of them."""
-    found = [_number(source) for source in sources if _is_held(source, wide)]
-    return _first(found)
+    return _first([_number(source) for source in sources if _is_held(source, held)])
 
 
-def text(sources: Iterable[Source], wide: Wide) -> pl.Expr | None:
+def text(sources: Iterable[Source], held: Held) -> pl.Expr | None:
     """Return the first text, not empty, that `sources` find; None if the batch has none of them."""
-    return _first([_text(source) for source in sources if source.attribute in wide.texts])
+    return _first([_text(source) for source in sources if source.attribute in held.texts])
 
 
-def money(source: Source, wide: Wide) -> pl.Expr | None:
+def money(source: Source, held: Held) -> pl.Expr | None:
     """Return the amount that `source` finds, 0 or more, as Decimal; None if the batch has none."""
-    if source.attribute not in wide.texts:
+    if source.attribute not in held.texts:
         return None
+    column = pl.col(source.attribute)
     if source.sum is not None:
-        amount = (
-            pl.col(source.attribute)
-            .str.extract_all(source.sum)
-            .list.eval(pl.element().str.extract(source.sum).cast(MONEY, strict=False))
-            .list.sum()
-        )
+        each = pl.element().str.extract(source.sum).cast(MONEY, strict=False)
+        amount = column.str.extract_all(source.sum).list.eval(each).list.sum()
+    elif source.path:
+        amount = column.str.extract(_pattern(source.path, _NUMBER)).cast(MONEY, strict=False)
     else:
-        pattern = _path_pattern(source.path, _NUMBER) if source.path else None
-        column = pl.col(source.attribute)
-        amount = (column.str.extract(pattern) if pattern else column).cast(MONEY, strict=False)
+        amount = column.cast(MONEY, strict=False)
     return pl.when(amount >= 0).then(amount)
 
 
-def is_nonsense(sources: Iterable[Source], wide: Wide) -> pl.Expr | None:
+def is_nonsense(sources: Iterable[Source], held: Held) -> pl.Expr | None:
     """Return whether an attribute of `sources` holds what is no count; None if none ever does."""
     wrong = [
         pl.col(invalid_column(source.attribute))
         for source in sources
-        if not source.inside and source.attribute in wide.invalid
+        if not source.inside and source.attribute in held.invalid
     ]
     return pl.any_horizontal(wrong) if wrong else None
 
 
-def _is_held(source: Source, wide: Wide) -> bool:
-    return source.attribute in (wide.texts if source.inside else wide.numbers)
+def _is_held(source: Source, held: Held) -> bool:
+    return source.attribute in (held.texts if source.inside else held.numbers)
 
 
 def _first(found: list[pl.Expr]) -> pl.Expr | None:
@@ -82,7 +71,7 @@ def _number(source: Source) -> pl.Expr:
     if source.count is not None:
         matches = column.str.count_matches(source.count).cast(pl.Int64)
         return pl.when(matches > 0).then(matches)
-    pattern = source.pattern or _path_pattern(source.path, _NUMBER)
+    pattern = source.pattern or _pattern(source.path, _NUMBER)
     read = column.str.extract(pattern).cast(pl.Float64, strict=False)
     is_count = read.is_between(0, LARGEST_COUNT) & (read.floor() == read)
     return pl.when(is_count).then(read).cast(pl.Int64, strict=False)
@@ -95,9 +84,9 @@ def _text(source: Source) -> pl.Expr:
     if source.pattern is not None:
         return column.str.extract(source.pattern)
     if source.path:
-        return column.str.extract(_path_pattern(source.path, _TEXT))
+        return column.str.extract(_pattern(source.path, _TEXT))
     return pl.when(column != "").then(column)
 
 
-def _path_pattern(path: tuple[str, ...], value: str) -> str:
+def _pattern(path: tuple[str, ...], value: str) -> str:
     return _DOWN.join(_KEY.format(key=key) for key in path) + value

@@ -1,10 +1,15 @@
-"""Calls in, the terms they are billed under out: tier as served, processing, region, cost given."""
+"""The words of calls in, the terms they are billed under out: tier, processing, region, cost given.
+
+The tier is the one that was served; the one asked for stands in where no response tells.
+"""
 
 from typing import Final
 
 import polars as pl
 
-__all__ = ["read_terms"]
+from farebox_processor.usage_columns import Given, Step
+
+__all__ = ["accepted_cost", "terms"]
 
 _TIERS: Final = {
     "auto": None,  # asked for, never served
@@ -29,33 +34,44 @@ is called global costs as none."""
 _NO_REGION: Final = ("global", "not_available")
 
 
-def read_terms(calls: pl.DataFrame) -> pl.DataFrame:
-    """Return `calls` with service_tier, price_context, region and the cost that came with them.
-
-    The tier is the one that was served; the one asked for stands in where no response tells.
-    """
-    tier = pl.coalesce(_tier("served_tier"), _tier("asked_tier"))
-    region = pl.col("region").str.to_lowercase()
-    calls = calls.with_columns(
-        service_tier=tier,
-        region=pl.coalesce(
-            pl.when(~region.is_in(_NO_REGION)).then(region),
-            pl.col("request_model").str.extract(_PROFILE),
-            pl.col("response_model").str.extract(_PROFILE),
+def terms(given: Given) -> list[Step]:
+    """Return the steps for service_tier, region, price_context and is_foreign_cost."""
+    region = given.text("region").str.to_lowercase()
+    first = {
+        "service_tier": pl.coalesce(
+            _tier(given.text("served_tier")), _tier(given.text("asked_tier"))
         ),
-    )
-    return calls.with_columns(price_context=_price_context(), **_supplied_cost())
+        "region": pl.coalesce(
+            pl.when(~region.is_in(_NO_REGION)).then(region),
+            given.text("request_model").str.extract(_PROFILE),
+            given.text("response_model").str.extract(_PROFILE),
+        ),
+        "is_foreign_cost": (given.text("currency").str.to_uppercase() != "USD").fill_null(False),
+    }
+    return [first, {"price_context": _price_context(given)}]
 
 
-def _tier(column: str) -> pl.Expr:
-    return pl.col(column).str.to_lowercase().replace(_TIERS)
+def accepted_cost(given: Given) -> Step:
+    """Return the cost given, unless it is a 0 beside tokens (not known) or not in US dollars."""
+    if "supplied_cost_usd" not in given:
+        return {}
+    amount = pl.col("supplied_cost_usd")
+    is_known = ~pl.col("is_foreign_cost") & ((amount > 0) | ~pl.col("has_usage"))
+    return {
+        name: pl.when(is_known).then(pl.col(name))
+        for name in ("supplied_cost_usd", "supplied_cost_source")
+    }
 
 
-def _price_context() -> pl.Expr:
+def _tier(told: pl.Expr) -> pl.Expr:
+    return told.str.to_lowercase().replace(_TIERS)
+
+
+def _price_context(given: Given) -> pl.Expr:
     """Return what the price depends on besides the model, as sorted "key=value" pairs, or null."""
     tier = pl.col("service_tier")
-    is_batch = (pl.col("processing").str.to_lowercase() == "batch") | (tier == "batch")
-    is_fast = pl.col("speed").str.to_lowercase() == "fast"
+    is_batch = (given.text("processing").str.to_lowercase() == "batch") | (tier == "batch")
+    is_fast = given.text("speed").str.to_lowercase() == "fast"
     pairs = pl.concat_str(
         pl.when(is_batch).then(pl.lit("processing=batch")),
         pl.when(tier.is_in(_PRICED_TIERS)).then(pl.lit("service_tier=") + tier),
@@ -64,14 +80,3 @@ def _price_context() -> pl.Expr:
         ignore_nulls=True,
     )
     return pl.when(pairs != "").then(pairs)
-
-
-def _supplied_cost() -> dict[str, pl.Expr]:
-    """Return the cost given, unless it is a 0 beside tokens (not known) or not in US dollars."""
-    amount = pl.col("supplied_cost_usd")
-    is_dollars = pl.col("currency").is_null() | (pl.col("currency").str.to_uppercase() == "USD")
-    is_known = is_dollars & ((amount > 0) | ~pl.col("has_usage"))
-    return {
-        name: pl.when(is_known).then(pl.col(name))
-        for name in ("supplied_cost_usd", "supplied_cost_source")
-    }

@@ -24,19 +24,19 @@ def read_own_units(attributes: pl.DataFrame, height: int, dialects: Dialects) ->
     no number is no quantity.
     """
     attributes = with_key_ids(attributes)
-    names = [
-        name
-        for name in key_names(attributes)
-        if name is not None
-        and name.startswith(USAGE_PREFIX)
-        and name != USAGE_ESTIMATED
-        and name not in dialects.number_keys
-    ]
+    names = [name for name in key_names(attributes) if name and _is_own_unit(name, dialects)]
+    if not names:
+        return pl.DataFrame()
     texts = gather(attributes, height, sorted(names)).texts()
     return texts.select(
         _amount(pl.col(name)).alias(unit_column(name.removeprefix(USAGE_PREFIX)))
         for name in texts.columns
     )
+
+
+def _is_own_unit(name: str, dialects: Dialects) -> bool:
+    is_other = name == USAGE_ESTIMATED or name in dialects.number_keys
+    return name.startswith(USAGE_PREFIX) and not is_other
 
 
 def list_units(calls: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
@@ -45,48 +45,43 @@ def list_units(calls: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
     Our own counts win over the emitter's. A rerank that states neither tokens nor units is one
     search or more: it is given one, and marked in `is_least_units`.
     """
-    found = {name: calls[name].cast(_QUANTITY) for name in calls.columns if _is_unit(name)}
+    prefix, searches = unit_column(""), unit_column(RERANK_SEARCH)
+    counted = [name for name in calls.columns if name.startswith(prefix)]
+    counts = {name: pl.col(name).cast(_QUANTITY) for name in counted}
     for name in own.columns:
-        other = found.get(name)
-        found[name] = own[name] if other is None else _either(own[name], other)
-    is_rerank = (calls["call_kind"] == "rerank").fill_null(False)
-    is_least = is_rerank & ~calls["has_usage"] & ~calls["is_error"]
-    searches = unit_column(RERANK_SEARCH)
-    if searches in found:
-        is_least &= found[searches].is_null()
-    if is_least.any():
-        one = pl.select(pl.when(is_least).then(pl.lit(1, dtype=_QUANTITY))).to_series()
-        found[searches] = _either(found[searches], one) if searches in found else one
-    counts = [count.alias(name) for name, count in found.items()]
-    return calls.with_columns(counts, units=_listed(found, calls.height), is_least_units=is_least)
+        counts[name] = pl.coalesce(own[name], counts[name]) if name in counts else pl.lit(own[name])
+    is_least = (pl.col("call_kind") == "rerank") & ~pl.col("has_usage") & ~pl.col("is_error")
+    if searches in counts:
+        is_least = is_least & counts[searches].is_null()
+    calls = calls.with_columns(is_least_units=is_least.fill_null(False), **counts)
+    if calls["is_least_units"].any():
+        least = pl.when("is_least_units").then(pl.lit(1, dtype=_QUANTITY))
+        stated = pl.col(searches) if searches in counts else pl.lit(None, dtype=_QUANTITY)
+        calls = calls.with_columns(pl.coalesce(stated, least).alias(searches))
+    listed = [name for name in calls.columns if name.startswith(prefix)]
+    return calls.with_columns(units=_listed(calls, sorted(listed)))
 
 
-def _listed(found: dict[str, pl.Series], height: int) -> pl.Series:
-    rows = pl.DataFrame({"row": pl.arange(height, eager=True)})
-    counted = [
-        rows.with_columns(quantity=quantity)
+def _listed(counts: pl.DataFrame, names: list[str]) -> pl.Series:
+    """Return the counts above 0 as one list per row, null where there is none."""
+    present = [name for name in names if counts[name].null_count() < counts.height]
+    rows = pl.arange(counts.height, eager=True).alias("row")
+    found = [
+        pl.DataFrame([rows, counts[name].alias("quantity")])
         .filter(pl.col("quantity") > 0)
         .with_columns(unit=pl.lit(name.removeprefix(unit_column(""))))
-        for name, quantity in sorted(found.items())
+        for name in present
     ]
-    if sum(frame.height for frame in counted) == 0:
-        return pl.Series([None], dtype=UNITS).new_from_index(0, height)
+    if sum(frame.height for frame in found) == 0:
+        return pl.Series([None], dtype=UNITS).new_from_index(0, counts.height)
     listed = (
-        pl.concat(counted)
+        pl.concat(found)
         .group_by("row", maintain_order=True)
         .agg(units=pl.struct("unit", "quantity"))
     )
-    return rows.join(listed, on="row", how="left", maintain_order="left")["units"]
-
-
-def _is_unit(name: str) -> bool:
-    return name.startswith(unit_column(""))
+    return rows.to_frame().join(listed, on="row", how="left", maintain_order="left")["units"]
 
 
 def _amount(text: pl.Expr) -> pl.Expr:
     amount = text.cast(_QUANTITY, strict=False)
     return pl.when(amount >= 0).then(amount)
-
-
-def _either(one: pl.Series, other: pl.Series) -> pl.Series:
-    return pl.select(pl.coalesce(one, other)).to_series()
