@@ -70,7 +70,11 @@ class Conversation:
 
 def as_text(value: object) -> str:
     """Return a value as it goes into an attribute: text of at most 256 characters."""
-    return "" if value is None else str(value)[:_VALUE_CHARACTERS_MAX]
+    if value is None:
+        return ""
+    text = str(value)[:_VALUE_CHARACTERS_MAX]
+    # Half a surrogate pair cannot be sent, and would take the whole export with it.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def conversation_in(context: Context | None) -> Conversation | None:

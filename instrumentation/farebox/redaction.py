@@ -62,7 +62,7 @@ class RedactingSpanExporter(SpanExporter):
         if isinstance(value, Mapping):
             return self._kept(value)
         if isinstance(value, Sequence) and not isinstance(value, bytes):
-            return [kept for item in value if (kept := self._value(key, item)) is not None]
+            return tuple(kept for item in value if (kept := self._value(key, item)) is not None)
         return value
 
     def _text(self, key: str, text: str) -> str | None:
