@@ -85,11 +85,11 @@ class BaseModel:
         for variant in self.info.price_variants or ():
             yield (variant.when, variant.constraint), dict(_rates(variant.prices, source))
 
-    def knows(self, key: str, value: str, at: datetime) -> bool:
-        """Return whether it has prices of its own for the context key=value at `at`."""
+    def has_terms(self, key: str, value: str, at: datetime | None = None) -> bool:
+        """Return whether it has prices of its own for the context key=value (at `at`)."""
         return self.is_own and any(
             variant.when.get(key) == value
-            and (variant.constraint is None or variant.constraint.active(at))
+            and (at is None or variant.constraint is None or variant.constraint.active(at))
             for variant in self.info.price_variants or ()
         )
 
@@ -135,6 +135,19 @@ class BasePrices:
             for provider in self.providers.values()
             for info in provider.models
         )
+
+    @cached_property
+    def terms(self) -> Mapping[str, frozenset[tuple[str, str]]]:
+        """Provider → the contexts for which it publishes prices of some of its models."""
+        return {
+            provider.id: frozenset(
+                pair
+                for info in provider.models
+                for variant in info.price_variants or ()
+                for pair in variant.when.items()
+            )
+            for provider in self.providers.values()
+        }
 
     @cached_property
     def changes(self) -> frozenset[datetime]:

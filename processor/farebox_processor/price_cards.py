@@ -152,17 +152,27 @@ def _listed(
         source or None,
         prices,
         minimum,
-        reason or _unknown_tier(found, context, at, {pair for e in entries for pair in e.context}),
+        reason or _unknown_terms(book, found, context, at),
         is_free=is_free and not prices,
     )
 
 
-def _unknown_tier(
-    found: Resolution, context: Mapping[str, str], at: datetime, known: set[tuple[str, str]]
+def _unknown_terms(
+    book: PriceBook, found: Resolution, context: Mapping[str, str], at: datetime
 ) -> Reason | None:
-    """Return that a discount or a surcharge is due whose size the book does not know."""
+    """Return that a discount or a surcharge is due whose size the book does not know.
+
+    Where a provider publishes such prices for other models but not for this one, the standard
+    price holds: gpt-4o in flex costs what it always does.
+    """
+    entries = book.entries.get((found.provider or "", found.model or ""), ())
+    known = {pair for entry in entries for pair in entry.context}
+    published = book.base.terms.get(found.provider or "", frozenset())
+    base = found.base
     for pair in context.items():
-        if pair in known or (found.base is not None and found.base.knows(*pair, at)):
+        if pair in known or (base is not None and base.has_terms(*pair, at)):
+            continue
+        if base is not None and base.is_own and pair in published and not base.has_terms(*pair):
             continue
         if pair in _CHEAPER:
             return Reason.NO_PRICE_FOR_DISCOUNT

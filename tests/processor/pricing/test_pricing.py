@@ -143,6 +143,13 @@ def test_the_xai_threshold_is_reached_with_its_last_token(
         ({"provider": "anthropic", "model": "claude-sonnet-4-6", "service_tier": "priority",
           "input_tokens": 1000},
          ("partial", "no_price_for_surcharge", "0.003", "0.003", None)),
+        # not offered in flex, unlike other models of OpenAI: the standard price holds
+        (GPT_4O | {"service_tier": "flex", "input_tokens": 1000},
+         ("exact", None, "0.0025", "0.0025", "0.0025")),
+        # in batch before the book knows since when it is cheaper
+        (GPT_4O | {"price_context": "processing=batch", "input_tokens": 1000,
+                   "started_at": datetime(2026, 5, 1, tzinfo=UTC)},
+         ("upper_bound", "no_price_for_discount", "0.0025", "0", "0.0025")),
         ({"provider": "google", "model": "gemma-4-31b-it", "input_tokens": 1000},
          ("exact", None, "0", "0", "0")),
     ],
