@@ -81,6 +81,7 @@ def test_the_http_client_of_clickhouse_connects_and_reads(client: Client) -> Non
         ("flat", Decimal("0.02"))
     ]
     assert client.query_arrow("SELECT number FROM numbers(3)").to_pydict() == {"number": [0, 1, 2]}
+    assert client.query("SELECT tier FROM plans WHERE tier = 'none'").result_rows == []
     assert client.command("SELECT 1 + 1") == 2
     assert client.ping()
 
@@ -211,6 +212,8 @@ BREAK_OUTS = [
     "SELECT file -- \n ('{canary}')",
     "SELECT arrayMap(file, ['{canary}'])",
     'SELECT arrayMap("file", [\'{canary}\'])',
+    "SELECT arrayMap(fi/**/le, ['{canary}'])",
+    "SELECT * FROM defa/**/ult.`{canary}`",
     "SELECT * APPLY file FROM (SELECT '{canary}')",
     "SELECT * APPLY(file) FROM (SELECT '{canary}')",
     "SELECT COLUMNS('.*') APPLY file FROM (SELECT '{canary}')",
@@ -225,6 +228,8 @@ BREAK_OUTS = [
     "SELECT in('" + SECRET + "', default.`{canary}`)",
     "SELECT notIn('" + SECRET + "', default.`{canary}`)",
     "SELECT 1 GLOBAL IN default.`{canary}`",
+    "SELECT 1 IN system.query_log",
+    "SELECT 1 IN (elsewhere.secrets)",
     "SELECT * FROM plans JOIN default.`{canary}` ON 1 = 1",
     "SELECT * FROM (SELECT * FROM default.`{canary}`)",
     "SELECT (SELECT * FROM default.`{canary}`)",

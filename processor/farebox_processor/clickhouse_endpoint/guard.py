@@ -45,6 +45,8 @@ _EXPLAIN: Final = re.compile(
     r"\s*explain(?:\s+(?:ast|syntax|plan|pipeline|estimate|query\s+tree))?(?=\s)",
     re.IGNORECASE | re.ASCII,
 )
+_QUERY: Final = re.compile(r"\s*(?:\(|(?:select|with)\b)", re.IGNORECASE | re.ASCII)
+_ONLY_QUERIES: Final = "only SELECT, WITH, SHOW, DESCRIBE, EXISTS and EXPLAIN are answered here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Guard:
         if len(sql) > _CHARACTERS:
             raise StatementRefusedError(f"the statement is longer than {_CHARACTERS} characters")
         try:
-            said = [token for token in tokens(sql) if token.kind != "comment"]
+            # A comment parts two words as a space does: arrayMap(fi/**/le, ...) must not join.
+            said = [Token("space", " ") if _parts(token) else token for token in tokens(sql)]
         except SqlTextError as error:
             raise StatementRefusedError(str(error), code=_SYNTAX_ERROR) from error
         said, result_format = _without_format(said, default_format)
@@ -76,7 +79,7 @@ class Guard:
                 f"format {result_format} is not answered; use one of {', '.join(sorted(FORMATS))}"
             )
         significant = [token for token in said if token.kind != "space"]
-        text = "".join(token.text if token.kind != "space" else " " for token in said).strip()
+        text = "".join(token.text for token in said).strip()
         description = _DESCRIPTIONS.fullmatch(" ".join(token.text for token in significant))
         if description:
             self._check_description(description)
@@ -86,10 +89,9 @@ class Guard:
         return Statement(text, result_format)
 
     def _check_description(self, described: re.Match[str]) -> None:
-        database = described["database"] or described["shown"]
-        if database is not None:
-            table = _unquoted(described["table"]) if described["table"] else None
-            self._check_table(_unquoted(database), table)
+        database, table = described["database"] or described["shown"], described["table"]
+        if database or table:
+            self._check_table(_unquoted(database or ""), _unquoted(table) if table else None)
 
     def _check_words(self, words: list[Token]) -> None:
         start = Token("symbol", "")
@@ -122,6 +124,8 @@ class Guard:
             raise StatementRefusedError(f"the function {token.text} may not be used here")
 
     def _check_tables(self, text: str) -> None:
+        if not _QUERY.match(text):
+            raise StatementRefusedError(_ONLY_QUERIES)
         try:
             parsed = sqlglot.parse(text, dialect="clickhouse")
         except (SqlglotError, RecursionError) as error:
@@ -131,9 +135,7 @@ class Guard:
                 code=_SYNTAX_ERROR,
             ) from error
         if len(parsed) != 1 or not isinstance(parsed[0], exp.Query):
-            raise StatementRefusedError(
-                "only SELECT, WITH, SHOW, DESCRIBE, EXISTS and EXPLAIN are answered here"
-            )
+            raise StatementRefusedError(_ONLY_QUERIES)
         for node in parsed[0].walk():
             self._check_node(node)
 
@@ -156,10 +158,13 @@ class Guard:
             raise StatementRefusedError(f"the database {node.parts[0].name} is not shown here")
 
     def _check_in(self, column: exp.Column) -> None:
-        if column.db or column.table.lower() == "system":
+        if column.db or column.table != self._database:
             raise StatementRefusedError("what stands after IN must be a list or a subquery")
 
     def _check_table(self, database: str, table: str | None) -> None:
+        # No table of ours needs quotes; names of files do.
+        if table is not None and not table.isidentifier():
+            raise StatementRefusedError(f"there is no table {table!r} here")
         if database in ("", self._database):
             return
         if database == "system" and table is not None and table in SYSTEM_TABLES:
@@ -171,12 +176,16 @@ class Guard:
         )
 
 
+def _parts(token: Token) -> bool:
+    return token.kind in ("space", "comment")
+
+
 def _foreign(column: exp.Column) -> bool:
     return len(column.parts) > 1 and column.parts[0].name.lower() in FOREIGN_DATABASES
 
 
 def _unquoted(text: str) -> str:
-    return text[1:-1].replace(text[0] * 2, text[0]) if text[0] in '`"' else text
+    return text[1:-1].replace(text[0] * 2, text[0]) if text[:1] in ("`", '"') else text
 
 
 def _without_format(said: list[Token], default_format: str) -> tuple[list[Token], str]:

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -243,3 +243,29 @@ def test_the_time_range_of_a_trace_is_the_same_after_a_repeat(
             later.replace(tzinfo=None),
         )
     ]
+
+
+def test_the_oddest_times_are_stored_as_they_are(
+    client: Client, spans: Rows, evidence: Rows
+) -> None:
+    odd = [
+        datetime(1900, 1, 1, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC),
+        datetime(1970, 1, 1, tzinfo=UTC),
+        datetime(2106, 2, 7, 6, 28, 16, tzinfo=UTC),
+        datetime(2262, 4, 11, 23, 47, 16, tzinfo=UTC),
+    ]
+
+    ids = [f"{number:032x}" for number in range(len(odd))]
+    rows = list(zip(odd, ids, strict=True))
+    Writer(client).write("spans", spans(*({"started_at": at, "trace_id": i} for at, i in rows)))
+    Writer(client).write(
+        "otel_traces", evidence(*({"Timestamp": at, "TraceId": i} for at, i in rows))
+    )
+
+    read = client.query_arrow("SELECT started_at FROM spans FINAL ORDER BY started_at")
+    shown = client.query_arrow("SELECT Timestamp FROM otel_traces ORDER BY Timestamp")
+    assert pl.DataFrame(read)["started_at"].to_list() == odd
+    assert pl.DataFrame(shown)["Timestamp"].to_list() == odd
+    ranges = "SELECT count() FROM otel_traces_trace_id_ts WHERE Start = End"
+    assert stored(client, ranges) == [(len(odd),)]
