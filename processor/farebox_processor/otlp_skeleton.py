@@ -84,10 +84,11 @@ def _above_limits(groups: pa.ListArray, limits: Limits) -> dict[int, FareboxErro
     ):
         counts = np.diff(offsets)
         for request in np.flatnonzero(counts > limit).tolist():
-            refusals[request] = RequestTooLargeError(
+            error = RequestTooLargeError(
                 f"The request holds {counts[request]} {what}; {limit} are taken at once. "
                 "Send smaller batches."
             )
+            refusals.setdefault(request, error)
     return refusals
 
 
