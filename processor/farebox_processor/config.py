@@ -15,7 +15,6 @@ import yaml
 
 from farebox_processor.config_sections import (
     ClickHouseEndpointConfig,
-    ConversationsConfig,
     DialectsConfig,
     FlushConfig,
     LiveConfig,
@@ -40,7 +39,6 @@ from farebox_processor.errors import ConfigError
 __all__ = [
     "ClickHouseEndpointConfig",
     "Config",
-    "ConversationsConfig",
     "DialectsConfig",
     "FlushConfig",
     "LiveConfig",
@@ -70,7 +68,6 @@ class Config:
     prices: PricesConfig = field(default_factory=PricesConfig)
     plans: PlansConfig = field(default_factory=PlansConfig)
     dialects: DialectsConfig = field(default_factory=DialectsConfig)
-    conversations: ConversationsConfig = field(default_factory=ConversationsConfig)
     tenants: TenantsConfig = field(default_factory=TenantsConfig)
     clickhouse_endpoint: ClickHouseEndpointConfig = field(default_factory=ClickHouseEndpointConfig)
     log: LogConfig = field(default_factory=LogConfig)

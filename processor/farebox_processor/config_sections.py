@@ -8,7 +8,6 @@ from farebox_processor.config_values import Secret, setting
 
 __all__ = [
     "ClickHouseEndpointConfig",
-    "ConversationsConfig",
     "DialectsConfig",
     "FlushConfig",
     "LiveConfig",
@@ -39,6 +38,9 @@ class StoreConfig:
         "Which spans are also kept as they came, in otel_traces: all of them, those of GenAI"
         " libraries, or none.",
         choices=("all", "genai", "none"),
+    )
+    content: bool = setting(
+        False, "Keep prompts and answers too, where senders record them, in otel_traces."
     )
 
 
@@ -110,9 +112,6 @@ class LiveConfig:
     """The traces that are kept in memory while their spans arrive."""
 
     max_spans: int = setting(1_250_000, "Spans of all live traces together.", at_least=1)
-    idle_timeout_s: int = setting(
-        300, "A trace without new spans leaves memory after this time, in seconds.", at_least=1
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +135,6 @@ class DialectsConfig:
     """How attributes of spans are read."""
 
     paths: tuple[Path, ...] = setting((), "Files of dialects beside the ones delivered.")
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationsConfig:
-    """The life of a conversation."""
-
-    idle_timeout_s: int = setting(
-        1_800, "A conversation is closed after this time without a span, in seconds.", at_least=1
-    )
 
 
 @dataclass(frozen=True, slots=True)

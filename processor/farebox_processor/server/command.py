@@ -14,6 +14,8 @@ from farebox_processor.clickhouse_endpoint import read_only_endpoint
 from farebox_processor.config import Config
 from farebox_processor.errors import ConfigError
 from farebox_processor.live_traces import LiveTraces
+from farebox_processor.pipeline import cost_requests
+from farebox_processor.price_query import price_list
 from farebox_processor.rules import load_rules
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.logs import set_up_logging
@@ -53,6 +55,8 @@ def run(config: Config) -> int:
 def _work(config: Config, metrics: Metrics, opened: ExitStack) -> Work:
     """Load the rules and open the store, to be closed with `opened`."""
     rules = load_rules(config)
+    # The first run of the chain takes over a second, which no sender should have to wait.
+    cost_requests([b""], [""], rules)
     dsn = config.store.dsn.reveal()
     client, checking = (
         opened.enter_context(closing(open_client(dsn, database=config.store.database)))
@@ -60,8 +64,11 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> Work:
     )
     _bring_up_to_date(client, embedded=is_embedded(dsn))
     store_load(client, "plans", rules.plans.tiers)
+    store_load(client, "prices", price_list(rules.book))
     live = LiveTraces(config.live.max_spans)
-    ingest = Ingest(Writer(client), rules, live, metrics, config.store.evidence)
+    ingest = Ingest(
+        Writer(client), rules, live, metrics, config.store.evidence, config.store.content
+    )
     return Work(
         flush=ingest.flush,
         bury=ingest.bury,

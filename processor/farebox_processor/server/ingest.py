@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from farebox_processor.errors import BadRequestError, Rejection, RetryableStoreError
+from farebox_processor.evidence import evidence_rows
 from farebox_processor.frames import REJECTIONS
 from farebox_processor.live_traces import LiveTraces
 from farebox_processor.otlp import Decoded
@@ -31,6 +32,8 @@ class Ingest:
     metrics: Metrics
     evidence: str
     """Which spans are also kept as they came: all, genai or none."""
+    content: bool = False
+    """Whether prompts and answers are among what is kept as it came."""
     _stored_lately: list[pl.DataFrame] = field(default_factory=list)
 
     def flush(self, bodies: Sequence[bytes], tenants: Sequence[str]) -> list[Verdict]:
@@ -62,9 +65,15 @@ class Ingest:
         changed = self.live.dirty_sets()
         if changed.is_empty():
             return
-        rolled_up = roll_up_set(changed, self.rules)
-        self.writer.write("calls", rolled_up.calls)
-        self.writer.write("traces", rolled_up.traces)
+        try:
+            rolled_up = roll_up_set(changed, self.rules)
+            self.writer.write("calls", rolled_up.calls)
+            self.writer.write("traces", rolled_up.traces)
+        except BaseException:
+            # Memory goes before promptness: what is evicted here is still in `spans`.
+            if len(self.live) > self.live.max_spans:
+                self.live.settle()
+            raise
         self.live.settle()
 
     def bury(self, body: bytes, tenant: str, detail: str) -> Verdict:
@@ -90,6 +99,7 @@ class Ingest:
     def _store(self, costed: Costed) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the rows that `spans` has, and the rejections of the decoder and of the store."""
         with self.metrics.insert_seconds.time():
+            self._store_evidence(costed)
             written = self.writer.write("spans", costed.priced)
         refused = written.rejected.group_by("request", "tenant", maintain_order=True).agg(
             reason=pl.lit(Rejection.REFUSED_BY_STORE.value),
@@ -99,6 +109,14 @@ class Ingest:
         decoded = costed.decoded.rejections
         self.writer.write("dead_letter", of_rejections(decoded))
         return written.stored, pl.concat([decoded, refused], how="diagonal_relaxed")
+
+    def _store_evidence(self, costed: Costed) -> None:
+        if self.evidence == "none":
+            return
+        rows = evidence_rows(costed.decoded, costed.priced, content=self.content)
+        if self.evidence == "genai":
+            rows = rows.filter(costed.priced["dialect"].is_not_null())
+        self.writer.write("otel_traces", rows)
 
     def _count(self, decoded: Decoded, stored: pl.DataFrame, rejections: pl.DataFrame) -> None:
         metrics = self.metrics

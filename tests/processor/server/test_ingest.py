@@ -137,6 +137,22 @@ def test_while_clickhouse_is_away_nothing_is_acknowledged(refused, ingest, recor
     }
 
 
+@pytest.mark.parametrize(("evidence", "kept"), [("all", 3), ("genai", 2), ("none", 0)])
+def test_spans_are_kept_as_they_came_where_that_is_wanted(evidence, kept, ingest, client):
+    ingest.evidence = evidence
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    scope.spans.add(name="GET /", trace_id=b"t" * 16, span_id=b"1" * 8)
+    for span_id in (b"2" * 8, b"3" * 8):
+        call = scope.spans.add(name="chat", trace_id=b"t" * 16, span_id=span_id)
+        call.attributes.add(key="gen_ai.operation.name").value.string_value = "chat"
+        call.attributes.add(key="gen_ai.request.model").value.string_value = "gpt-4o"
+
+    ingest.flush([request.SerializeToString()], [""])
+
+    assert client.query("SELECT count() FROM otel_traces").result_rows == [(kept,)]
+
+
 def test_calls_and_traces_follow_the_answer(ingest, client, recording):
     ingest.flush([recording("go_openai_chat")], [""])
     before = (count(client, "calls"), count(client, "traces"))
