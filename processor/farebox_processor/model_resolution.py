@@ -139,7 +139,7 @@ def _resolve_one(
     if seller is None and stated:
         return Resolution(reason=Reason.UNKNOWN_PROVIDER)
     for one, rest in _sellers(book, seller, name):
-        for candidate in _candidates(book, one, rest, region):
+        for candidate in dict.fromkeys(_candidates(book, one, rest, region)):
             if (found := _sold(book, one, candidate, region)) is not None:
                 return found
     fine_tuned = FINE_TUNED.search(name) is not None

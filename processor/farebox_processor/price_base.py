@@ -99,6 +99,47 @@ class BaseModel:
         return any(isinstance(one, TimeOfDateConstraint) for one in _constraints(self.info))
 
 
+@dataclass(frozen=True, slots=True)
+class _Catalogue:
+    """The models of one provider by name, so that a name is not tried on each of hundreds."""
+
+    infos: list[ModelInfo]
+    ids: dict[str, int]
+    equals: dict[str, int]
+    patterns: list[tuple[int, MatchLogic]]
+
+    def find(self, name: str) -> ModelInfo | None:
+        """Return the model of this id, or else the first that matches `name`."""
+        if name in self.ids:
+            return self.infos[self.ids[name]]
+        equal = self.equals.get(name, len(self.infos))
+        position = next(
+            (at for at, clause in self.patterns if at >= equal or _matches(clause, name)), equal
+        )
+        position = min(position, equal)
+        return self.infos[position] if position < len(self.infos) else None
+
+
+def _catalogue(infos: list[ModelInfo]) -> _Catalogue:
+    catalogue = _Catalogue(infos, {}, {}, [])
+    for position, info in enumerate(infos):
+        catalogue.ids.setdefault(info.id.lower(), position)
+        for clause in _alternatives(info.match):
+            if isinstance(clause, ClauseEquals):
+                catalogue.equals.setdefault(clause.equals.lower(), position)
+            else:
+                catalogue.patterns.append((position, clause))
+    return catalogue
+
+
+def _alternatives(clause: MatchLogic) -> Iterator[MatchLogic]:
+    if isinstance(clause, ClauseOr):
+        for one in clause.or_:
+            yield from _alternatives(one)
+    else:
+        yield clause
+
+
 @dataclass(frozen=True)
 class BasePrices:
     """The base layer: who sells which models at which prices."""
@@ -113,11 +154,14 @@ class BasePrices:
         be a date, a version or a stage, so that `o4-mini-deep-research` is not sold as `o4-mini`.
         """
         seller = self.providers[provider]
-        owners = (seller, *(self.providers[one] for one in seller.fallback_model_providers or ()))
-        for owner in owners:
-            if (info := _find(owner, name)) is not None:
-                return BaseModel(provider, info, owner is seller)
+        for owner in (provider, *(seller.fallback_model_providers or ())):
+            if (info := self._catalogues[owner].find(name)) is not None:
+                return BaseModel(provider, info, owner == provider)
         return None
+
+    @cached_property
+    def _catalogues(self) -> Mapping[str, _Catalogue]:
+        return {one.id: _catalogue(one.models) for one in self.providers.values()}
 
     def makers(self, name: str) -> list[str]:
         """Return the providers whose own naming `name` follows."""
@@ -215,13 +259,6 @@ def _constraints(
     if not isinstance(info.prices, ModelPrice):
         yield from (one.constraint for one in info.prices)
     yield from (variant.constraint for variant in info.price_variants or ())
-
-
-def _find(owner: Provider, name: str) -> ModelInfo | None:
-    exact = next((info for info in owner.models if info.id.lower() == name), None)
-    if exact is not None:
-        return exact
-    return next((info for info in owner.models if _matches(info.match, name)), None)
 
 
 def _matches(clause: MatchLogic, name: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 from farebox_processor.frames import TOKENS
@@ -18,7 +19,7 @@ from farebox_processor.price_entries import Adjustment, Contract, ModelPrices, R
 from farebox_processor.price_units import PRICE_PARENTS
 from farebox_processor.verdicts import Reason
 
-__all__ = ["CallTerms", "RateCard", "context_of", "draw_card", "price_for"]
+__all__ = ["CallTerms", "RateCard", "context_of", "draw_card", "model_for", "price_for"]
 
 _CHEAPER: Final = frozenset({("processing", "batch"), ("service_tier", "flex")})
 _DEARER: Final = frozenset(
@@ -104,6 +105,15 @@ def price_for(prices: Mapping[str, Rate], quantity: str) -> Rate | None:
     return next((prices[name] for name in names if name in prices), None)
 
 
+@lru_cache(maxsize=20_000)
+def model_for(book: PriceBook, terms: CallTerms) -> Resolution:
+    """Return the model that calls under `terms` are priced by."""
+    region = terms.region or context_of(terms).get("inference_geo")
+    return resolve(
+        book, terms.provider, terms.model, request_model=terms.request_model, region=region
+    )
+
+
 def context_of(terms: CallTerms) -> dict[str, str]:
     """Return key → value of what the prices of a model may depend on."""
     pairs = (pair.partition("=") for pair in (terms.price_context or "").split(",") if pair)
@@ -118,10 +128,7 @@ def context_of(terms: CallTerms) -> dict[str, str]:
 def _model_card(
     book: PriceBook, terms: CallTerms, context: Mapping[str, str], at: datetime
 ) -> RateCard:
-    region = terms.region or context.get("inference_geo")
-    found = resolve(
-        book, terms.provider, terms.model, request_model=terms.request_model, region=region
-    )
+    found = model_for(book, terms)
     if found.reason is not None:
         return RateCard(reason=found.reason)
     adjustment = _adjustment_for(book, terms, found, at)

@@ -16,9 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from farebox_processor.frames import MONEY, TOKENS, price_of
-from farebox_processor.model_resolution import resolve
 from farebox_processor.price_book import PriceBook
-from farebox_processor.price_cards import CallTerms, RateCard, draw_card, price_for
+from farebox_processor.price_cards import CallTerms, RateCard, draw_card, model_for, price_for
 from farebox_processor.price_entries import Rate
 from farebox_processor.price_units import IMPLIED_UNITS, PRICE_PARENTS, SECOND, SMALLEST_PRICE
 
@@ -211,13 +210,7 @@ def _terms_of(row: dict[str, Any]) -> CallTerms:
 
 def _is_recurring(book: PriceBook, terms: CallTerms) -> bool:
     """Return whether the price depends on the hour or on the weekday."""
-    found = resolve(
-        book,
-        terms.provider,
-        terms.model,
-        request_model=terms.request_model,
-        region=terms.region,
-    )
+    found = model_for(book, terms)
     entries = book.entries.get((found.provider or "", found.model or ""), ())
     return any(entry.validity.is_recurring for entry in entries) or (
         found.base is not None and found.base.is_recurring
