@@ -3,14 +3,10 @@
 Every mistake is a ConfigError that names the file, the key, what was found and what is allowed.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, NoReturn, TypeAlias
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
-import polars as pl
-from polars.exceptions import PolarsError
-
+from farebox_processor.dialect_checks import At
 from farebox_processor.dialect_model import (
     BLINDNESSES,
     DIMENSION_NAMES,
@@ -29,7 +25,6 @@ from farebox_processor.dialect_model import (
     Source,
     release,
 )
-from farebox_processor.errors import ConfigError
 from farebox_processor.verdicts import Uncertainty
 
 __all__ = ["Tree", "read_common", "read_dialect", "read_layouts"]
@@ -59,112 +54,12 @@ _DIALECT_KEYS: Final = (
     "evidence",
     "supplied_cost",
 )
-_SOURCE_KEYS: Final = ("attribute", "pattern", "value", "count", "sum")
-_ANY: Final = "*"
-
-
-@dataclass(frozen=True, slots=True)
-class _At:
-    """A place in a file, which reads what stands there or says what is wrong with it."""
-
-    file: str
-    path: str = ""
-
-    def key(self, name: str) -> "_At":
-        return _At(self.file, f"{self.path}.{name}" if self.path else name)
-
-    def refuse(self, found: object, allowed: str) -> NoReturn:
-        raise ConfigError(f"{self.file}: {self.path}: found {found!r}; allowed: {allowed}")
-
-    def text(self, found: object) -> str:
-        if not isinstance(found, str) or not found:
-            self.refuse(found, "a text")
-        return found
-
-    def texts(self, found: object) -> tuple[str, ...]:
-        return tuple(at.text(item) for at, item in self.items(found))
-
-    def texts_by_name(self, found: object) -> dict[str, str]:
-        return {name: self.key(name).text(item) for name, item in self.mapping(found).items()}
-
-    def flag(self, found: object) -> bool:
-        if not isinstance(found, bool):
-            self.refuse(found, "true, false")
-        return found
-
-    def one_of(self, found: object, allowed: tuple[str, ...]) -> str:
-        if not isinstance(found, str) or found not in allowed:
-            self.refuse(found, ", ".join(allowed))
-        return found
-
-    def some_of(self, found: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(at.one_of(item, allowed) for at, item in self.items(found))
-
-    def items(self, found: object) -> Iterator[tuple["_At", object]]:
-        if found is None:
-            return
-        if not isinstance(found, list):
-            self.refuse(found, "a list")
-        for number, item in enumerate(found):
-            yield _At(self.file, f"{self.path}[{number}]"), item
-
-    def mapping(self, found: object, allowed: tuple[str, ...] = ()) -> dict[str, object]:
-        if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
-            self.refuse(found, "a mapping of names")
-        for name in found:
-            if allowed and name not in allowed:
-                self.key(name).refuse(name, ", ".join(allowed))
-        return dict(found)
-
-    def pattern(self, found: object) -> str:
-        """Return a regular expression that both Polars and Python understand."""
-        text = self.text(found)
-        try:
-            re.compile(text)
-            pl.Series([""]).str.contains(text)
-        except (re.error, PolarsError) as error:
-            self.refuse(text, f"a regular expression ({error})")
-        return text
-
-    def source(self, found: object) -> Source:
-        """Return `attribute`, `attribute#key.key`, or a mapping with one way to look inside."""
-        if isinstance(found, str):
-            attribute, _, path = self.text(found).partition("#")
-            return Source(attribute, path=tuple(path.split(".")) if path else ())
-        if not isinstance(found, Mapping):
-            self.refuse(found, f"an attribute, attribute#key, or {', '.join(_SOURCE_KEYS)}")
-        body = self.mapping(found, _SOURCE_KEYS)
-        attribute = self.key("attribute").text(body.pop("attribute", None))
-        if len(body) != 1:
-            self.refuse(found, f"one of {', '.join(_SOURCE_KEYS[1:])}")
-        ((way, what),) = body.items()
-        if way == "value":
-            return Source(attribute, value=self.key(way).text(what))
-        pattern = self.key(way).pattern(what)
-        if way == "count":
-            return Source(attribute, count=pattern)
-        if re.compile(pattern).groups != 1:
-            self.key(way).refuse(pattern, "a regular expression with one group")
-        return (
-            Source(attribute, pattern=pattern)
-            if way == "pattern"
-            else Source(attribute, sum=pattern)
-        )
-
-    def sources(self, found: object) -> tuple[Source, ...]:
-        return tuple(at.source(item) for at, item in self.items(found))
-
-    def sources_by_name(
-        self, found: object, allowed: tuple[str, ...] = ()
-    ) -> dict[str, tuple[Source, ...]]:
-        body = self.mapping(found, allowed)
-        return {name: self.key(name).sources(item) for name, item in body.items()}
 
 
 def read_common(tree: Tree, file: str) -> Common:
     """Return what `tree` says for all dialects."""
-    at = _At(file, "common")
-    body = at.mapping(_At(file).mapping(tree, ("common",))["common"], _COMMON_KEYS)
+    at = At(file, "common")
+    body = at.mapping(At(file).mapping(tree, ("common",))["common"], _COMMON_KEYS)
     providers = at.key("providers").mapping(body["providers"])
     return Common(
         dimensions=at.key("dimensions").sources_by_name(body["dimensions"], DIMENSION_NAMES),
@@ -187,8 +82,8 @@ def read_common(tree: Tree, file: str) -> Common:
 
 def read_layouts(tree: Tree, file: str) -> dict[str, Tree]:
     """Return the shapes of usage objects by name, each still to be put inside an attribute."""
-    at = _At(file, "layouts")
-    body = at.mapping(_At(file).mapping(tree, ("layouts",))["layouts"])
+    at = At(file, "layouts")
+    body = at.mapping(At(file).mapping(tree, ("layouts",))["layouts"])
     return {
         name: at.key(name).mapping(shape, (*QUANTITIES, "reading", "requires"))
         for name, shape in body.items()
@@ -197,7 +92,7 @@ def read_layouts(tree: Tree, file: str) -> dict[str, Tree]:
 
 def read_dialect(tree: Tree, file: str, layouts: Mapping[str, Tree]) -> Dialect:
     """Return the one dialect that `tree` defines; `layouts` are those it may refer to."""
-    at = _At(file)
+    at = At(file)
     body = at.mapping(tree, _DIALECT_KEYS)
     name = at.key("dialect").text(body.get("dialect"))
     span_names = body.get("span_names")
@@ -223,7 +118,7 @@ def read_dialect(tree: Tree, file: str, layouts: Mapping[str, Tree]) -> Dialect:
     )
 
 
-def _emitter(at: _At, found: object) -> Emitter:
+def _emitter(at: At, found: object) -> Emitter:
     body = at.mapping(found, ("scope", "versions", "reading", "blind_to", "losses"))
     versions = at.key("versions").mapping(body.get("versions", {}), ("below",))
     below = versions.get("below")
@@ -238,7 +133,7 @@ def _emitter(at: _At, found: object) -> Emitter:
     )
 
 
-def _loss(at: _At, found: object) -> Loss:
+def _loss(at: At, found: object) -> Loss:
     body = at.mapping(found, ("code", "kinds", "unless", "vendors", "streaming", "where"))
     where = at.key("where").mapping(body.get("where", {}))
     unless = body.get("unless")
@@ -254,7 +149,7 @@ def _loss(at: _At, found: object) -> Loss:
     )
 
 
-def _kind(at: _At, found: object) -> KindRule:
+def _kind(at: At, found: object) -> KindRule:
     body = at.mapping(
         found, ("attribute", "values", "absent", "unless_failed", "span_name", "kind")
     )
@@ -278,7 +173,7 @@ def _kind(at: _At, found: object) -> KindRule:
     )
 
 
-def _layout(at: _At, found: object, layouts: Mapping[str, Tree]) -> Layout:
+def _layout(at: At, found: object, layouts: Mapping[str, Tree]) -> Layout:
     allowed = ("name", "layout", "inside", "reading", "requires", *QUANTITIES)
     body = at.mapping(found, allowed)
     if "layout" in body:
@@ -292,7 +187,7 @@ def _layout(at: _At, found: object, layouts: Mapping[str, Tree]) -> Layout:
     )
 
 
-def _inside(at: _At, body: Tree, layouts: Mapping[str, Tree]) -> Layout:
+def _inside(at: At, body: Tree, layouts: Mapping[str, Tree]) -> Layout:
     """Return a shape of layouts.yaml, read inside of the attribute that `body` names."""
     name = at.key("layout").one_of(body["layout"], tuple(layouts))
     attribute = at.key("inside").text(body.get("inside"))
@@ -314,6 +209,6 @@ def _inside(at: _At, body: Tree, layouts: Mapping[str, Tree]) -> Layout:
     )
 
 
-def _reading(at: _At, body: Tree) -> str | None:
+def _reading(at: At, body: Tree) -> str | None:
     found = body.get("reading")
     return None if found is None else at.key("reading").one_of(found, READINGS)

@@ -81,10 +81,14 @@ def _candidates(given: Given) -> Step:
 
 def _assembled(*frames: pl.DataFrame) -> pl.DataFrame:
     """Return the columns of SPANS and USAGE from the first frame that has each; else nulls."""
-    (height, _), columns = frames[0].shape, []
-    for name, dtype in (SPANS | USAGE).items():
-        held = next((frame[name] for frame in frames if name in frame.columns), None)
-        if held is None:
-            held = pl.Series(name, [None], dtype=dtype).new_from_index(0, height)
-        columns.append(held if held.dtype == dtype else held.cast(dtype))
-    return pl.DataFrame(columns).with_columns(pl.col("invalid_usage").fill_null(0))
+    held = {column.name: column for frame in reversed(frames) for column in frame.get_columns()}
+    height = frames[0].height
+    for name in (SPANS | USAGE).keys() - held.keys():
+        held[name] = pl.Series(name, [None]).new_from_index(0, height)
+    held["invalid_usage"] = held["invalid_usage"].fill_null(0)
+    return pl.DataFrame(
+        [
+            held[name] if held[name].dtype == dtype else held[name].cast(dtype)
+            for name, dtype in (SPANS | USAGE).items()
+        ]
+    )

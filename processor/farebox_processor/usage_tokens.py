@@ -38,7 +38,7 @@ def _steps(stated: frozenset[str]) -> list[Step]:
         _wholes(given),
         _reading(given),
         _cached(given),
-        _split_cache(given) | _split_output(given),
+        {**_split_cache(given), **_split_output(given)},
         _split_input(given),
         _verdict(given),
     ]

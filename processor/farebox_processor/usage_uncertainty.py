@@ -30,7 +30,7 @@ def name_doubts(calls: pl.DataFrame, wide: Wide, dialects: Dialects) -> pl.DataF
     """
     emitters = tuple(sorted(calls["emitter"].unique().to_list()))
     asked = _asked(dialects, emitters) & wide.held.texts
-    held = calls.with_columns(wide.cells[key].alias(_asked_column(key)) for key in sorted(asked))
+    held = calls.hstack([wide.cells[key].alias(_asked_column(key)) for key in sorted(asked)])
     flags = _flags(dialects, emitters, frozenset(held.columns))
     masks = held.select(doubts=flags[0], blindnesses=flags[1])
     return calls.with_columns(
@@ -62,7 +62,7 @@ def _flags(
             if all(_asked_column(key) in given for key, _ in loss.where):
                 condition = (pl.col("emitter") == number) & _condition(loss, given)
                 doubts.setdefault(Uncertainty(loss.code), []).append(condition)
-    doubted = {code: reduce(or_, found) for code, found in doubts.items()}
+    doubted = {code.value: reduce(or_, found) for code, found in doubts.items()}
     return _mask(doubted, tuple(Uncertainty)), _mask(_blind(dialects, emitters, given), BLINDNESSES)
 
 
