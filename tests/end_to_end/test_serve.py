@@ -22,7 +22,8 @@ from support.raw_otlp import EXPORT, send_grpc, send_http
 CORPUS = Path(__file__).parents[1] / "fixtures" / "corpus"
 MIB = 1024 * 1024
 MOST_BYTES = 64 * MIB
-MOST_GROWTH = 256 * MIB
+# The bytes as received and as handed over, and what counting thirty million things takes.
+MOST_GROWTH = 5 * MOST_BYTES
 
 READ_STORE = """
 import json, sys
@@ -145,15 +146,15 @@ def test_a_hostile_request_has_its_status_and_the_next_good_one_is_served(what, 
     make, expected = HOSTILE[what]
     body = make()
     packed = gzip.compress(body, 1)
+
     memory = Memory(process.pid)
+    by_grpc = send_grpc(server.grpc_port, body, compression=grpc.Compression.Gzip, timeout=30)
+    grown_by_grpc, memory = memory.grown(), Memory(process.pid)
+    by_http = send_http(server.http_port, packed, content_encoding="gzip")
+    grown_by_http = memory.grown()
 
-    told = (
-        send_grpc(server.grpc_port, body, compression=grpc.Compression.Gzip, timeout=30).status,
-        send_http(server.http_port, packed, content_encoding="gzip").status,
-    )
-
-    assert told == expected
-    assert memory.grown() < MOST_GROWTH
+    assert (by_grpc.status, by_http.status) == expected
+    assert max(grown_by_grpc, grown_by_http) < MOST_GROWTH
     good = recording("ga_anthropic_chat")
     after = (send_grpc(server.grpc_port, good).status, send_http(server.http_port, good).status)
     assert after == OK
