@@ -47,6 +47,8 @@ CONTENT_KEYS: Final = (
     "llm.output_messages",
     "llm.prompt_template",
     "llm.function_call",
+    "llm.invocation_parameters",  # with the instructions, where the agents SDK is traced
+    "llm.tools",
     "retrieval.documents",
     "reranker.input_documents",
     "reranker.output_documents",
