@@ -10,6 +10,7 @@ from typing import TypeAlias
 import pytest
 import uvicorn
 from clickhouse_connect.driver.client import Client
+from hypothesis import settings
 from starlette.types import ASGIApp
 
 from farebox_processor.store.connect import open_client
@@ -18,6 +19,10 @@ from farebox_processor.store.migrations import migrate
 Engine: TypeAlias = Callable[[str], Client]
 
 _databases = count(1)
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("farebox", deadline=None)
+settings.load_profile("farebox")
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def _order(priced: pl.DataFrame) -> pl.DataFrame:
 
 
 def ranks_of(texts: pl.Series) -> pl.Series:
-    """Number texts by their order, equal ones alike, null as null. Sorts the different ones only."""
+    """Number texts by their order, equal ones alike, null as null; sorts the different ones."""
     encoded = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
     different = pl.Series(encoded.dictionary, dtype=pl.String)
     return (different.rank("ordinal") - 1).gather(pl.Series(encoded.indices).cast(pl.UInt32))

@@ -36,7 +36,7 @@ def group_traces(candidates: pl.DataFrame, facts: pl.DataFrame) -> pl.Series:
         .select(left=pl.col("trace"), right=pl.col("trace").first().over("twins"))
         .filter(pl.col("left") != pl.col("right"))
     )
-    traces = int(facts["trace"].max() or 0) + 1 if facts.height else 0
+    traces = facts["trace"].n_unique()
     return pl.Series("set", connect(traces, pairs), dtype=pl.UInt32)
 
 

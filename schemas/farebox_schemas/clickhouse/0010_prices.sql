@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS prices
 )
 -- Read a model at a time, of the latest load.
 ENGINE = ReplacingMergeTree
-ORDER BY (loaded_at, provider, model, unit, context, above_input_tokens)
+ORDER BY (loaded_at, provider, model, unit, context, above_input_tokens, valid_from)
 SETTINGS
     -- As in `plans`.
     non_replicated_deduplication_window = 0;
