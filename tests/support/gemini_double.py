@@ -1,4 +1,4 @@
-"""A local double of Gemini's HTTP API: requests in, scripted answers out, and a ledger."""
+"""A local double of Gemini's HTTP API, and of one answer of Bedrock's, with a ledger."""
 
 import json
 import threading
@@ -7,6 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+_BEDROCK_ANSWER = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "In the post."}]}},
+    "stopReason": "end_turn",
+    "usage": {"inputTokens": 211, "outputTokens": 389, "totalTokens": 600},
+    "metrics": {"latencyMs": 1},
+}
 
 
 @dataclass
@@ -49,6 +56,9 @@ def running_gemini() -> Iterator[GeminiDouble]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
+            if self.path.endswith("/converse"):
+                self._send(json.dumps(_BEDROCK_ANSWER), streamed=False)
+                return
             answer = double.answers.pop(0)
             double.ledger.append(answer["usageMetadata"])
             streamed = "stream" in self.path
