@@ -17,7 +17,11 @@ CREATE TABLE IF NOT EXISTS prices
 )
 -- Read a model at a time, of the latest load.
 ENGINE = ReplacingMergeTree
-ORDER BY (loaded_at, provider, model, unit, context, above_input_tokens, valid_from)
+ORDER BY (
+    loaded_at, provider, model, unit, context, above_input_tokens,
+    -- A key holds no null: from the beginning of time.
+    ifNull(valid_from, toDateTime64(0, 9, 'UTC'))
+)
 SETTINGS
     -- As in `plans`.
     non_replicated_deduplication_window = 0;
