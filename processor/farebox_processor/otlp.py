@@ -6,7 +6,7 @@ Level by level, so that everything is counted before it is parsed: the skeleton 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from farebox_processor.otlp_skeleton import Limits, Skeleton, read_skeleton
 __all__ = ["Decoded", "Limits", "decode"]
 
 _Rows: TypeAlias = npt.NDArray[np.int64]
+
+_NOTHING: Final = pl.DataFrame(schema={"row": pl.UInt32(), "raw": pl.Binary()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ def _refuse_too_many_attributes(
 
 def _kept(lists: pa.ListArray, verdicts: Verdicts, limit: int) -> pl.DataFrame:
     """Return the first `limit` events or links of each span that is taken, still serialised."""
+    if not len(lists.flatten()):
+        return _NOTHING
     rows, raw = first_of_each(lists, np.where(verdicts == TAKEN, limit, 0))
     return pl.DataFrame({"row": rows.astype(np.uint32), "raw": pl.Series(raw)})
 

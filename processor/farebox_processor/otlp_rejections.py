@@ -11,8 +11,15 @@ from farebox_processor.errors import BadRequestError, FareboxError, Rejection
 from farebox_processor.frames import REJECTIONS
 from farebox_processor.otlp_skeleton import Skeleton
 
-__all__ = ["REFUSED", "TAKEN", "Verdicts", "all_taken", "refuse_empty_handed", "reject"]
-__all__ += ["rejections"]
+__all__ = [
+    "REFUSED",
+    "TAKEN",
+    "Verdicts",
+    "all_taken",
+    "refuse_empty_handed",
+    "reject",
+    "rejections",
+]
 
 _Rows: TypeAlias = npt.NDArray[np.int64]
 Verdicts: TypeAlias = npt.NDArray[np.int8]
