@@ -73,6 +73,7 @@ def _loss(loss: Loss) -> str:
     conditions += [f"without {loss.unless}"] if loss.unless else []
     conditions += [f"of {' or '.join(loss.vendors)}"] if loss.vendors else []
     conditions += ["streamed"] if loss.streaming else []
+    conditions += [f"without {_code(key)}" for key in loss.absent]
     conditions += [f"{_code(key)} like {_code(text)}" for key, text in loss.where]
     return f"{loss.code} ({', '.join(conditions)})"
 

@@ -134,7 +134,7 @@ def _emitter(at: At, found: object) -> Emitter:
 
 
 def _loss(at: At, found: object) -> Loss:
-    body = at.mapping(found, ("code", "kinds", "unless", "vendors", "streaming", "where"))
+    body = at.mapping(found, ("code", "kinds", "unless", "vendors", "streaming", "where", "absent"))
     where = at.key("where").mapping(body.get("where", {}))
     unless = body.get("unless")
     return Loss(
@@ -146,6 +146,7 @@ def _loss(at: At, found: object) -> Loss:
         where=tuple(
             (name, at.key("where").key(name).pattern(text)) for name, text in where.items()
         ),
+        absent=at.key("absent").texts(body.get("absent")),
     )
 
 

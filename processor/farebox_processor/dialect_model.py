@@ -149,6 +149,13 @@ class Loss:
     streaming: bool = False
     where: tuple[tuple[str, str], ...] = ()
     """Attributes and the regular expressions that they must match, all of them."""
+    absent: tuple[str, ...] = ()
+    """Attributes that must not be there."""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The attributes that it depends on."""
+        return (*(key for key, _ in self.where), *self.absent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Dialects:
             texts.update(dialect.marks)
             texts.update(key for rule in dialect.kinds for key in rule.absent)
         for _, emitter in self.emitters:
-            texts.update(key for loss in emitter.losses for key, _ in loss.where)
+            texts.update(key for loss in emitter.losses for key in loss.asked)
         object.__setattr__(self, "keys", tuple(sorted(numbers | texts)))
         object.__setattr__(self, "number_keys", frozenset(numbers))
         object.__setattr__(self, "text_keys", frozenset(texts))

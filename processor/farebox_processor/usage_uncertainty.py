@@ -46,7 +46,7 @@ def _asked(dialects: Dialects, emitters: tuple[int, ...]) -> frozenset[str]:
         key
         for number in emitters
         for loss in dialects.emitters[number][1].losses
-        for key, _ in loss.where
+        for key in loss.asked
     )
 
 
@@ -114,6 +114,7 @@ def _condition(loss: Loss, given: Given) -> pl.Expr:
     if loss.streaming:
         conditions.append(pl.col("is_streamed"))
     conditions += [pl.col(_asked_column(key)).str.contains(text) for key, text in loss.where]
+    conditions += [given.text(_asked_column(key)).is_null() for key in loss.absent]
     return reduce(and_, conditions)
 
 

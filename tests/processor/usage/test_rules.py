@@ -268,9 +268,16 @@ def test_a_tool_that_google_genai_ran_itself_stands_for_a_call_on_no_span(read: 
     tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "get_weather"}
 
     there = only(read(tool, scope="opentelemetry.instrumentation.google_genai"))
+    recorded = only(
+        read(
+            tool | {"farebox.calls_recorded": True},
+            scope="opentelemetry.instrumentation.google_genai",
+        )
+    )
     elsewhere = only(read(tool, scope="my.app"))
 
     assert (there["candidate"], there["uncertainty"]) == (True, ["calls_unreported"])
+    assert (recorded["candidate"], recorded["uncertainty"]) == (False, None)
     assert (elsewhere["candidate"], elsewhere["uncertainty"]) == (False, None)
 
 
@@ -393,6 +400,8 @@ def test_a_provider_has_the_name_of_the_conventions_and_a_framework_is_none(
         ({"openai.response.service_tier": "priority"}, "service_tier=priority", None),
         ({"openai.request.service_tier": "flex"}, "service_tier=flex", None),
         ({"openai.request.service_tier": "auto"}, None, None),
+        ({"anthropic.response.service_tier": "batch"}, "processing=batch", None),
+        ({"anthropic.response.speed": "fast"}, "speed=fast", None),
         (
             {"openai.request.service_tier": "priority", "openai.response.service_tier": "default"},
             None,
