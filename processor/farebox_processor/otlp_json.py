@@ -8,12 +8,15 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from farebox_processor.any_values import DEEPEST, TOO_DEEP
-from farebox_processor.errors import BadRequestError
+from farebox_processor.errors import BadRequestError, RequestTooLargeError
 
 __all__ = ["to_protobuf"]
 
 _LONGEST_DETAIL: Final = 300
 """Characters of protobuf's complaint, which quotes the body, that are passed on."""
+_MOST_OBJECTS: Final = 500_000
+"""Objects and arrays of one body, some 13 000 usual spans. An empty one is three bytes on the wire,
+120 in memory, and takes protobuf's reader 5 microseconds."""
 _ID_FIELDS: Final = frozenset(
     ("traceId", "trace_id", "spanId", "span_id", "parentSpanId", "parent_span_id")
 )
@@ -26,8 +29,15 @@ def to_protobuf(body: bytes) -> bytes:
     As OTLP has it: ids in hexadecimal, 64-bit integers as text or numbers, enums as numbers (or
     names), unknown fields ignored. An id that is not hexadecimal becomes an empty one, so that
     only its span is rejected; half a surrogate pair becomes U+FFFD; arrays and maps nested too
-    deep become "<too deep>". Raises BadRequestError for anything else that is no such request.
+    deep become "<too deep>". Raises BadRequestError for anything else that is no such request, and
+    RequestTooLargeError for one that would take far more memory than its bytes.
     """
+    objects = body.count(b"{") + body.count(b"[")
+    if objects > _MOST_OBJECTS:
+        raise RequestTooLargeError(
+            f"The JSON of the body has {objects} objects and arrays; {_MOST_OBJECTS} are taken at "
+            "once. Send smaller batches, or protobuf."
+        )
     try:
         message = json.loads(body, parse_constant=_refuse_constant)
         if not isinstance(message, dict):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farebox_processor import attribute_columns
-from farebox_processor.errors import BadRequestError
+from farebox_processor.errors import BadRequestError, RequestTooLargeError
 from farebox_processor.otlp import Decoded, decode
 from farebox_processor.otlp_json import to_protobuf
 
@@ -131,6 +131,11 @@ def test_what_is_no_request_is_refused_in_one_sentence(sent: bytes, sentence: st
 
     assert str(refusal.value).startswith(sentence)
     assert len(str(refusal.value)) < 400
+
+
+def test_a_body_of_millions_of_empty_objects_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(RequestTooLargeError, match="has 20000002 objects and arrays; 500000 are"):
+        to_protobuf(b'{"resourceSpans":[' + b"{}," * 20_000_000 + b"]}")
 
 
 json_values = st.recursive(
