@@ -4,6 +4,8 @@ import logging
 
 import typer
 
+from farebox_processor.cli.books import plans, prices
+from farebox_processor.cli.doctor import doctor
 from farebox_processor.cli.pricing import price
 from farebox_processor.cli.serving import config_command, demo, serve
 from farebox_processor.cli.stored import conversations, explain_command, totals
@@ -28,6 +30,9 @@ app.command()(price)
 app.command()(conversations)
 app.command("explain")(explain_command)
 app.command()(totals)
+app.command()(doctor)
+app.add_typer(prices, name="prices")
+app.add_typer(plans, name="plans")
 app.command()(ingest)
 app.command("migrate")(migrate_command)
 app.command("config")(config_command)

@@ -1,6 +1,5 @@
 """`farebox conversations`, `farebox totals` and `farebox explain`: what the store knows."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeAlias
 
 import polars as pl
@@ -16,6 +15,7 @@ from farebox_processor.cli.console import (
     told_plainly,
 )
 from farebox_processor.cli.files import read_requests
+from farebox_processor.cli.moments import Since, Until, read_moment
 from farebox_processor.cli.options import ConfigFile, Json, OtlpFiles, load_config
 from farebox_processor.cli.pricing import conversation_table
 from farebox_processor.cli.stores import reading
@@ -29,11 +29,6 @@ from farebox_processor.store.queries import ConversationFilter
 
 __all__ = ["conversations", "explain_command", "totals"]
 
-Since: TypeAlias = Annotated[
-    str | None,
-    typer.Option(help="Only what ended since: 2026-11-21, 2026-11-21T10:00, or 90m, 24h, 7d ago."),
-]
-Until: TypeAlias = Annotated[str | None, typer.Option(help="Only what started before; as --since.")]
 OfTenant: TypeAlias = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
 Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")]
 
@@ -60,8 +55,8 @@ def conversations(
     """
     with told_plainly():
         which = ConversationFilter(
-            since=_moment(since),
-            until=_moment(until),
+            since=read_moment(since),
+            until=read_moment(until),
             tenant=tenant,
             tier=tier,
             model=model,
@@ -97,7 +92,9 @@ def totals(
       farebox totals tier --since 7d
     """
     with told_plainly():
-        which = ConversationFilter(since=_moment(since), until=_moment(until), tenant=tenant)
+        which = ConversationFilter(
+            since=read_moment(since), until=read_moment(until), tenant=tenant
+        )
         with reading(load_config(config)) as client:
             rows = queries.totals(client, dimension, which, limit=limit)
     if json:
@@ -181,22 +178,3 @@ def _from_files(
         priced.join(of_conversation, on=["tenant", "trace_id"], how="semi"),
         rolled_up.calls.join(of_conversation, on=["tenant", "trace_id"], how="semi"),
     )
-
-
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-def _moment(text: str | None) -> datetime | None:
-    """Read a time: a date, a date and time (UTC unless it says otherwise), or so long ago."""
-    if text is None:
-        return None
-    if text[-1:] in _UNITS and text[:-1].isdigit():
-        ago = timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
-        return datetime.now(UTC) - ago
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(
-            f"{text!r} is no time; write 2026-11-21, 2026-11-21T10:00, or 90m, 24h, 7d for ago"
-        ) from None
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
