@@ -59,7 +59,12 @@ class GrpcListener:
     async def _export(self, request: bytes, context: _Context) -> bytes:
         receiver = self._receiver
         receiver.metrics.requests_received.labels(_TRANSPORT).inc()
-        answer = receiver.count(_TRANSPORT, await self._answer(request, context))
+        try:
+            answer = await self._answer(request, context)
+        # Whatever went wrong is ours: UNKNOWN would make the sender drop what can still be kept.
+        except Exception as error:
+            answer = receiver.at_fault(error)
+        receiver.count(_TRANSPORT, answer)
         if answer.status.grpc is grpc.StatusCode.OK:
             return response_bytes(answer)
         await context.abort(answer.status.grpc, answer.message, trailers(answer))

@@ -1,7 +1,6 @@
 """OTLP over HTTP: POST /v1/traces, protobuf or JSON, answered in the same content type."""
 
 import asyncio
-import logging
 from typing import Final
 
 from starlette.applications import Starlette
@@ -9,16 +8,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from farebox_processor import otlp_json
 from farebox_processor.errors import FareboxError
+from farebox_processor.otlp_json import to_protobuf
 from farebox_processor.server.answers import JSON, PROTOBUF, http_body
 from farebox_processor.server.http_body import HeldBody, Inflation, PlainBody
 from farebox_processor.server.receiver import Receiver, refusal
 from farebox_processor.server.statuses import RETRY_AFTER_S, Answer, Condition
 
 __all__ = ["otlp_http_app"]
-
-_logger = logging.getLogger(__name__)
 
 _TRANSPORT: Final = "http"
 
@@ -29,7 +26,12 @@ def otlp_http_app(receiver: Receiver) -> Starlette:
     async def export(request: Request) -> Response:
         receiver.metrics.requests_received.labels(_TRANSPORT).inc()
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        answer = receiver.count(_TRANSPORT, await _answer(receiver, request, content_type))
+        try:
+            answer = await _answer(receiver, request, content_type)
+        # Whatever went wrong is ours: 500 would make the sender drop what can still be kept.
+        except Exception as error:
+            answer = receiver.at_fault(error)
+        receiver.count(_TRANSPORT, answer)
         shown_type = content_type if content_type == JSON else PROTOBUF
         headers = {"retry-after": str(RETRY_AFTER_S)} if answer.status.retry else {}
         return Response(
@@ -72,7 +74,7 @@ async def _body(
             if content_type == PROTOBUF:
                 return body
             # Parsing takes long enough to hold up everybody else.
-            return await asyncio.to_thread(otlp_json.to_protobuf, body)
+            return await asyncio.to_thread(to_protobuf, body)
     except FareboxError as error:
         return refusal(error)
     except TimeoutError:

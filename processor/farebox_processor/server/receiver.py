@@ -64,15 +64,20 @@ class Receiver:
         except FareboxError as error:
             return refusal(error)
 
-    def count(self, transport: str, answer: Answer) -> Answer:
-        """Count an answer, log it if it refuses the request, and return it."""
+    def at_fault(self, error: Exception) -> Answer:
+        """Log and count an error that nobody expected, and return the answer to its request."""
+        self.metrics.errors.labels("listener").inc()
+        _logger.error("a request could not be handled", exc_info=error)
+        return refusal(UnexpectedError("the request could not be handled; try again"))
+
+    def count(self, transport: str, answer: Answer) -> None:
+        """Count an answer, and log it if it refuses the request."""
         self.metrics.requests_answered.labels(transport, answer.condition).inc()
         if answer.status.http != 200:
             _logger.warning(
                 "request refused",
                 extra={"reason": str(answer.condition), "detail": answer.message},
             )
-        return answer
 
     def _patience_s(self, remaining_s: float | None) -> float:
         longest_s = self.settings.answer_within_ms / 1000

@@ -9,6 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from farebox_processor.config import Token
 from farebox_processor.errors import BadRequestError, RequestTooLargeError, RetryableStoreError
+from farebox_processor.server.auth import OpenAdmission
 from farebox_processor.server.flush import UnexpectedError, Verdict
 from farebox_processor.server.statuses import STATUSES, Condition
 
@@ -193,3 +194,20 @@ def test_an_unknown_method_or_path_is_named_so(start):
     )
 
     assert replies == (grpc.StatusCode.UNIMPLEMENTED, 404)
+
+
+def test_a_fault_of_the_server_is_never_the_end_of_a_request(start, span_request, monkeypatch):
+    def fail(self, authorization):
+        raise LookupError("a mistake of ours")
+
+    serving = start()
+    monkeypatch.setattr(OpenAdmission, "admit", fail)
+
+    replies = (
+        serving.send_grpc(span_request("a")),
+        serving.send_http(span_request("a")),
+    )
+
+    assert [reply.status for reply in replies] == [UNAVAILABLE, 503]
+    assert "mistake" not in f"{replies}"
+    assert serving.metric("errors_total", where="listener") == 2
