@@ -21,9 +21,12 @@ from farebox_processor.dialect_model import (
 )
 from farebox_processor.usage_cells import IS_FAILED, SPAN_NAME, Held, Wide, invalid_column
 from farebox_processor.usage_columns import NO_TEXT, SHAPES
-from farebox_processor.usage_sources import is_nonsense, money, number, text
+from farebox_processor.usage_sources import is_nonsense, money, number, searches, text
 
 __all__ = ["evidence_column", "read_reported", "unit_column"]
+
+_MAIN: Final = ("input", "output", "total")
+"""Quantities of which a layout states one, wherever it is on a span."""
 
 _NEEDED: Final = ("input", "output", "cache_read", "cache_write")
 """Quantities without which a call cannot be priced if the span tries to state them."""
@@ -46,11 +49,59 @@ def read_reported(wide: Wide, dialect: Dialect, common: Common) -> pl.DataFrame:
     layout_reading, supplied_cost_usd and supplied_cost_source, invalid_usage and is_usage_lost;
     always kind, is_failed and dialect.
     """
-    return wide.cells.select(**_columns(dialect, common, wide.held))
+    held = wide.held
+    found, flags = _layout_flags(dialect, held)
+    cells = wide.cells.with_columns(**found).with_columns(**flags)
+    stated = tuple(name for name in flags if cells[name].any())
+    cells = cells.with_columns(**_searches(dialect, common, held, stated))
+    return cells.select(**_columns(dialect, common, held, stated))
 
 
 @lru_cache(maxsize=SHAPES)
-def _columns(dialect: Dialect, common: Common, held: Held) -> dict[str, pl.Expr]:
+def _layout_flags(dialect: Dialect, held: Held) -> tuple[dict[str, pl.Expr], dict[str, pl.Expr]]:
+    """Return the columns to search for, and per layout of the batch whether it is on a span."""
+    found: dict[str, pl.Expr] = {}
+    flags: dict[str, pl.Expr] = {}
+    for layout in dialect.layouts:
+        main = [layout.quantities.get(name, ()) for name in _MAIN]
+        given = [read.is_not_null() for one in main if (read := number(one, held)) is not None]
+        required = None if layout.requires is None else text([layout.requires], held)
+        if not given or (layout.requires is not None and required is None):
+            continue
+        is_there = pl.any_horizontal(given)
+        flags[_flag(layout)] = is_there if required is None else is_there & required.is_not_null()
+        for sources in main:
+            found |= searches(sources, held)
+    return found, flags
+
+
+def _flag(layout: Layout) -> str:
+    return f"?{layout.name}"
+
+
+@lru_cache(maxsize=SHAPES)
+def _searches(
+    dialect: Dialect, common: Common, held: Held, stated: tuple[str, ...]
+) -> dict[str, pl.Expr]:
+    """Return what else to search for: the other quantities of those layouts, and the units."""
+    layouts = [layout for layout in dialect.layouts if _flag(layout) in stated]
+    groups = [
+        sources
+        for layout in layouts
+        for name, sources in layout.quantities.items()
+        if name not in _MAIN
+    ]
+    groups += [*dialect.units.values(), *common.quantities.values()]
+    found: dict[str, pl.Expr] = {}
+    for sources in groups:
+        found |= searches(sources, held)
+    return found
+
+
+@lru_cache(maxsize=SHAPES)
+def _columns(
+    dialect: Dialect, common: Common, held: Held, stated: tuple[str, ...]
+) -> dict[str, pl.Expr]:
     texts = {
         name: text((*common.texts.get(name, ()), *dialect.texts.get(name, ())), held)
         for name in TEXTS
@@ -60,7 +111,7 @@ def _columns(dialect: Dialect, common: Common, held: Held) -> dict[str, pl.Expr]
         evidence_column(unit): text(found, held) for unit, found in dialect.evidence.items()
     }
     columns = {
-        **_quantities(dialect, common, held),
+        **_quantities(dialect, common, held, stated),
         **texts,
         **units,
         **{name: None if read is None else read.is_not_null() for name, read in evidence.items()},
@@ -73,16 +124,20 @@ def _columns(dialect: Dialect, common: Common, held: Held) -> dict[str, pl.Expr]
     return {name: read for name, read in columns.items() if read is not None}
 
 
-def _quantities(dialect: Dialect, common: Common, held: Held) -> dict[str, pl.Expr | None]:
+def _quantities(
+    dialect: Dialect, common: Common, held: Held, stated: tuple[str, ...]
+) -> dict[str, pl.Expr | None]:
     """Return every quantity as the first layout that is on the span states it, and its reading."""
-    stated = [layout for layout in (_stated(each, held) for each in dialect.layouts) if layout]
     columns: dict[str, pl.Expr | None] = dict.fromkeys((*QUANTITIES, "layout_reading"))
-    for layout, is_there in reversed(stated):
+    for layout in reversed(dialect.layouts):
+        if _flag(layout) not in stated:
+            continue
         mine = {
             name: number((*common.quantities.get(name, ()), *layout.quantities.get(name, ())), held)
             for name in QUANTITIES
         }
         mine["layout_reading"] = None if layout.reading is None else pl.lit(layout.reading)
+        is_there = pl.col(_flag(layout))
         columns = {name: _if(is_there, mine[name], other) for name, other in columns.items()}
     return columns
 
@@ -92,21 +147,6 @@ def _if(is_there: pl.Expr, mine: pl.Expr | None, other: pl.Expr | None) -> pl.Ex
     if mine is None:
         return None if other is None else pl.when(~is_there).then(other)
     return pl.when(is_there).then(mine).otherwise(other)
-
-
-def _stated(layout: Layout, held: Held) -> tuple[Layout, pl.Expr] | None:
-    """Return `layout` with whether it is on a span; None if it is on none of the batch."""
-    main = [number(layout.quantities.get(name, ()), held) for name in ("input", "output", "total")]
-    given = [read.is_not_null() for read in main if read is not None]
-    if not given:
-        return None
-    is_there = pl.any_horizontal(given)
-    if layout.requires is not None:
-        required = text([layout.requires], held)
-        if required is None:
-            return None
-        is_there = is_there & required.is_not_null()
-    return layout, is_there
 
 
 def _kind(dialect: Dialect, held: Held) -> pl.Expr:
@@ -154,7 +194,7 @@ def _nonsense(dialect: Dialect, held: Held) -> dict[str, pl.Expr]:
         keys.update(source.attribute for source in sources if not source.inside)
         wrong = is_nonsense(sources, held)
         if wrong is not None and name in _NEEDED:
-            read = number(sources, held)
+            read = number([source for source in sources if not source.inside], held)
             lost.append(wrong if read is None else wrong & read.is_null())
     counted = [pl.col(invalid_column(key)).cast(pl.UInt16) for key in sorted(keys & held.invalid)]
     columns = {"invalid_usage": pl.sum_horizontal(counted)} if counted else {}

@@ -7,21 +7,38 @@ import polars as pl
 
 from farebox_processor.dialect_model import Source
 from farebox_processor.frames import MONEY
-from farebox_processor.usage_cells import LARGEST_COUNT, Held, invalid_column, number_column
+from farebox_processor.usage_cells import Held, invalid_column, number_column
 
-__all__ = ["is_nonsense", "money", "number", "text"]
+__all__ = ["is_nonsense", "money", "number", "searches", "text"]
 
 # Keys of JSON or of a Python dict that was printed. A quote inside of a JSON text is escaped, so
 # what a user or a model wrote cannot look like a key.
 _KEY: Final = r"""["']{key}["']\s*:\s*"""
 _DOWN: Final = r"\{(?:[^{}]|\{[^{}]*\})*?"
 _NUMBER: Final = r"(-?[0-9][0-9.eE+-]*)"
+# Twelve digits: anything larger is no count either, and needs no check of its own.
+_COUNT: Final = r"([0-9]{1,12})(?:\.0*)?\s*(?:[,}\]]|$)"
 _TEXT: Final = r"""["']([^"']+)["']"""
 
 
+def searches(sources: Iterable[Source], held: Held) -> dict[str, pl.Expr]:
+    """Return the columns that `number` reads, for counts that stand inside of a text.
+
+    Each text is searched once per source, however often its count is then asked for.
+    """
+    return {
+        _count_column(source): _searched(source)
+        for source in sources
+        if source.inside and _is_held(source, held)
+    }
+
+
 def number(sources: Iterable[Source], held: Held) -> pl.Expr | None:
-    """Return the first count that `sources` find: Int64; None if the batch has none of them."""
-    return _first([_number(source) for source in sources if _is_held(source, held)])
+    """Return the first count that `sources` find: Int64; None if the batch has none of them.
+
+    Wants the columns of `searches`.
+    """
+    return _first([pl.col(_count_column(each)) for each in sources if _is_held(each, held)])
 
 
 def text(sources: Iterable[Source], held: Held) -> pl.Expr | None:
@@ -64,17 +81,19 @@ def _first(found: list[pl.Expr]) -> pl.Expr | None:
     return found[0] if len(found) == 1 else pl.coalesce(found)
 
 
-def _number(source: Source) -> pl.Expr:
-    if not source.inside:
-        return pl.col(number_column(source.attribute))
+def _count_column(source: Source) -> str:
+    name = number_column(source.attribute)
+    within = ".".join(source.path) or source.pattern or source.count
+    return f"{name}#{within}" if source.inside else name
+
+
+def _searched(source: Source) -> pl.Expr:
     column = pl.col(source.attribute)
     if source.count is not None:
         matches = column.str.count_matches(source.count).cast(pl.Int64)
         return pl.when(matches > 0).then(matches)
-    pattern = source.pattern or _pattern(source.path, _NUMBER)
-    read = column.str.extract(pattern).cast(pl.Float64, strict=False)
-    is_count = read.is_between(0, LARGEST_COUNT) & (read.floor() == read)
-    return pl.when(is_count).then(read).cast(pl.Int64, strict=False)
+    pattern = source.pattern or _pattern(source.path, _COUNT)
+    return column.str.extract(pattern).cast(pl.Int64, strict=False)
 
 
 def _text(source: Source) -> pl.Expr:

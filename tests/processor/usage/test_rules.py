@@ -628,6 +628,15 @@ def test_the_providers_own_usage_object_is_read_in_its_own_shape(
     assert tokens(row) == expected
 
 
+@pytest.mark.parametrize("count", ["-5", "1.5", "1e9", '"12"', "null", "1234567890123"])
+def test_what_is_no_count_inside_of_a_usage_object_is_not_known(read: Any, count: str) -> None:
+    raw = f'{{"prompt_tokens": {count}, "completion_tokens": 5.0}}'
+
+    row = only(read(CHAT | {"gen_ai.usage.raw": raw}, scope="logfire.openai"))
+
+    assert (tokens(row), row["uncertainty"]) == ({"output": 5}, ["usage_incomplete"])
+
+
 def test_buckets_of_langfuse_are_disjoint(read: Any) -> None:
     usage = '{"input": 487, "input_cache_read": 1024, "output": 155, "output_reasoning": 192}'
     row = only(
