@@ -1,6 +1,6 @@
 """Which conversation the running code serves: a block, a decorator, carried in the context."""
 
-import uuid
+import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -137,7 +137,7 @@ class _Turn(Block):
     def _given_now(
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        return {"turn_id": self._given["turn_id"] or uuid.uuid4().hex}
+        return {"turn_id": self._given["turn_id"] or os.urandom(16).hex()}
 
 
 def turn(id: str | None = None) -> Block:

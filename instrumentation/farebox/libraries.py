@@ -1,17 +1,16 @@
 """What is installed goes in; out comes which instrumentation records each GenAI library."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Final
 
 from opentelemetry.trace import TracerProvider
 
 from farebox._guard import note_fault, say_once
+from farebox.own_spans import SCOPE_OF_SDK, keep_own_spans
 
 __all__ = [
     "LIBRARIES",
@@ -124,9 +123,6 @@ LIBRARIES: Final = (
 )
 """Official instrumentations before Traceloop's before OpenInference's."""
 
-_ANTHROPIC_SWITCH: Final = "ANTHROPIC_OPEN_TELEMETRY"
-_ANTHROPIC_SPANS_SINCE: Final = 2
-
 
 def installed(only: Iterable[str] | None = None) -> list[Library]:
     """Return the libraries that are installed; of these `only` the named ones."""
@@ -140,6 +136,8 @@ def installed(only: Iterable[str] | None = None) -> list[Library]:
 
 def intended(library: Library) -> Choice:
     """Return who will record a library once it is imported."""
+    if own := keep_one_record_of(library):
+        return Choice(library.name, SCOPE_OF_SDK[library.name], own)
     path = next(_instrumentors(library), None)
     if path is None:
         return Choice(library.name, None, _hint(library))
@@ -152,7 +150,7 @@ def choose(library: Library, provider: TracerProvider) -> Choice:
     One that the service turned on itself stays.
     """
     if own := keep_one_record_of(library):
-        return Choice(library.name, "com.anthropic.sdk.python", own)
+        return Choice(library.name, SCOPE_OF_SDK[library.name], own)
     candidates = list(_instrumentors(library))
     active = [path for path in candidates if _is_on(path)]
     if len(active) > 1:
@@ -197,24 +195,8 @@ def is_installed(module: str) -> bool:
 
 
 def keep_one_record_of(library: Library) -> str | None:
-    """Silence the spans that Anthropic's SDK emits by itself, if another records it as well.
-
-    Returns why these are the ones to keep, or None. It is the SDK's own switch, read as a client is
-    made; it decides where the service has set it.
-    """
-    if library.name != "anthropic" or not _emits_spans_itself():
-        return None
-    if next(_instrumentors(library), None) is None:
-        return "the SDK's own spans"
-    said = os.environ.setdefault(_ANTHROPIC_SWITCH, "false")
-    return None if said.lower() == "false" else f"the SDK's own spans, as {_ANTHROPIC_SWITCH} says"
-
-
-def _emits_spans_itself() -> bool:
-    try:
-        return int(version("anthropic").split(".")[0]) >= _ANTHROPIC_SPANS_SINCE
-    except (PackageNotFoundError, ValueError):
-        return False
+    """Return why the spans that an SDK emits by itself are the ones to keep, or None."""
+    return keep_own_spans(library.name, has_another=next(_instrumentors(library), None) is not None)
 
 
 def _instrumentors(library: Library) -> Iterator[str]:

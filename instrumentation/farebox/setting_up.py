@@ -111,7 +111,6 @@ def _join(provider: TracerProvider, how: str, *, only: Collection[str] | None) -
     follow_executors()
     remember(Status(provider=how))
     for library in libraries.installed(only):
-        libraries.keep_one_record_of(library)
         choose = partial(_choose, library, provider)
         if not when_imported(library.module, choose):
             note_choice(libraries.intended(library))

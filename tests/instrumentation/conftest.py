@@ -1,6 +1,7 @@
 """A service that is instrumented for one test, and what it emitted."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,13 +50,14 @@ class Emitted:
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test, or the instrumentation, sets in the environment lasts for one test."""
-    before = dict(os.environ)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def _nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What farebox counts, says once and sets in the environment lasts for one test."""
+    monkeypatch.setattr("farebox._guard._faults", Counter())
+    monkeypatch.setattr("farebox._guard._said", set())
+    before = set(os.environ)
     yield
-    for name in os.environ.keys() - before.keys():
-        monkeypatch.delenv(name)
+    for name in set(os.environ) - before:
+        del os.environ[name]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import farebox
 from farebox import attributes, libraries, setting_up
 from farebox.libraries import Choice
+from farebox.own_spans import keep_own_spans
 from farebox.redaction import RedactingSpanExporter
 
 # Traceloop's package warns as it is imported.
@@ -120,6 +121,22 @@ def test_anthropics_own_spans_are_kept_where_nothing_else_is_installed(
 
     assert choice == Choice("anthropic", "com.anthropic.sdk.python", "the SDK's own spans")
     assert "ANTHROPIC_OPEN_TELEMETRY" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [(None, "the SDK's own spans, MISTRAL_SDK_TELEMETRY=global"), ("false", None)],
+    ids=["unset", "off"],
+)
+def test_mistrals_own_spans_are_kept_unless_the_service_turned_them_off(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, kept: str | None
+) -> None:
+    monkeypatch.delenv("MISTRAL_SDK_TELEMETRY", raising=False)
+    if said is not None:
+        monkeypatch.setenv("MISTRAL_SDK_TELEMETRY", said)
+
+    assert keep_own_spans("mistral", has_another=True) == kept
+    assert os.environ["MISTRAL_SDK_TELEMETRY"] == (said or "global")
 
 
 def test_a_library_that_nobody_records_is_named_with_what_to_install(
