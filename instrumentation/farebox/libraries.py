@@ -1,5 +1,6 @@
 """What is installed goes in; out comes which instrumentation records each GenAI library."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def _library(name: str, module: str, *instrumentors: str, extra: str | None = No
     return Library(name, module, instrumentors, extra)
 
 
+_DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _OTEL: Final = "opentelemetry.instrumentation"
 _OI: Final = "openinference.instrumentation"
 
@@ -125,12 +127,18 @@ LIBRARIES: Final = (
 
 
 def installed(only: Iterable[str] | None = None) -> list[Library]:
-    """Return the libraries that are installed; of these `only` the named ones."""
+    """Return the libraries that are installed; of these `only` the named ones.
+
+    Not those that OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names.
+    """
     wanted = None if only is None else set(only)
+    disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
     return [
         library
         for library in LIBRARIES
-        if is_installed(library.module) and (wanted is None or library.name in wanted)
+        if (wanted is None or library.name in wanted)
+        and disabled.isdisjoint({"*", library.name, library.name.replace("-", "_")})
+        and is_installed(library.module)
     ]
 
 

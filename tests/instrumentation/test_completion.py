@@ -1,17 +1,22 @@
 """What an instrumentation leaves out of its span, and money depends on, is added to it."""
 
 import asyncio
+import json
 from typing import Any
 
 import anthropic
+import httpx2
 import openai
 import pytest
 
 import farebox
 from farebox import attributes, completion
 from farebox.completion import stainless
+from farebox_processor.config import Config
 from farebox_processor.demo.provider_double import ProviderDouble
 from farebox_processor.demo.replies import Reply
+from farebox_processor.report import price_report
+from farebox_processor.rules import load_rules
 from support.services import (
     ANTHROPIC_TOKENS,
     ASKED,
@@ -129,6 +134,45 @@ def test_streams_keep_their_type_and_raw_responses_their_content(
         assert list(stream)[-1].response.output_text == "hi"
 
     assert [span.attributes.get("farebox.usage.web_search") for span in service.spans] == [1, None]
+
+
+@pytest.mark.parametrize("times_read", [1, 2])
+def test_each_message_of_a_batch_is_billed_once_at_half_the_price(
+    service: Any, times_read: int
+) -> None:
+    usage = {"input_tokens": 1000, "output_tokens": 100, "service_tier": "batch"}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-6",
+        "content": [],
+        "usage": usage,
+    }
+    lines = [
+        {"custom_id": "a", "result": {"type": "succeeded", "message": message}},
+        {"custom_id": "b", "result": {"type": "expired"}},
+    ]
+    batch = {"id": "b1", "results_url": "http://api/v1/messages/batches/b1/results"}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/results"):
+            return httpx2.Response(200, text="\n".join(map(json.dumps, lines)))
+        return httpx2.Response(200, json=batch)
+
+    transport = httpx2.Client(transport=httpx2.MockTransport(answer))
+    with (
+        anthropic.Anthropic(api_key="unused", http_client=transport) as client,
+        farebox.conversation("c1"),
+    ):
+        for _ in range(times_read):
+            results = [result.custom_id for result in client.messages.batches.results("b1")]
+            assert results == ["a", "b"]
+
+    (conversation,) = price_report([service.otlp()], load_rules(Config()))["conversations"]
+    # 1000 at 3 and 100 at 15 dollars per million, halved.
+    assert (conversation["cost_usd"], conversation["cost_status"]) == ("0.00225", "exact")
+    assert conversation["calls"] == 1
 
 
 def test_nothing_is_added_to_spans_that_are_no_calls(service: Any, double: ProviderDouble) -> None:

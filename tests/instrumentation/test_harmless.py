@@ -29,10 +29,6 @@ def _fail(*args: Any, **kwargs: Any) -> Any:
     raise _OurMistakeError
 
 
-def _faults() -> dict[str, int]:
-    return dict(farebox.status().faults)
-
-
 def _ask(double: ProviderDouble) -> list[str]:
     double.script(*(Reply(text="hi") for _ in range(4)))
     with openai_client(double) as client, anthropic_client(double) as messages:
@@ -61,12 +57,11 @@ def test_the_service_is_answered_whichever_hook_fails(
 ) -> None:
     farebox.instrument(tracer_provider=emitted.provider, only=("openai", "anthropic"))
     monkeypatch.setattr(broken, _fail)
-    before = sum(_faults().values())
 
     with farebox.conversation("c1"):
         assert _ask(double) == ["hi"] * 4
 
-    assert sum(_faults().values()) > before
+    assert farebox.status().faults != ()
 
 
 @pytest.mark.parametrize(
@@ -85,11 +80,10 @@ def test_a_service_starts_whatever_fails_in_setting_it_up(
     emitted: Any, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     monkeypatch.setattr(broken, _fail)
-    before = sum(_faults().values())
 
     farebox.instrument(tracer_provider=emitted.provider, only=("openai",))
 
-    assert sum(_faults().values()) > before
+    assert farebox.status().faults != ()
 
 
 def test_requests_are_served_when_their_conversation_cannot_be_told(

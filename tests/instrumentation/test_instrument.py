@@ -149,6 +149,15 @@ def test_a_library_that_nobody_records_is_named_with_what_to_install(
     ]
 
 
+@pytest.mark.parametrize("disabled", ["openai", "flask, openai", "*"])
+def test_a_library_that_the_environment_disables_is_not_recorded(
+    emitted: Any, monkeypatch: pytest.MonkeyPatch, disabled: str
+) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", disabled)
+
+    assert _choices("openai", provider=emitted.provider) == []
+
+
 def test_no_text_is_recorded_unless_asked_for(
     emitted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from opentelemetry.util.types import AttributeValue
 from farebox import attributes
 from farebox._guard import harmless
 from farebox._settings import own_tracer
+from farebox.completion import spans
 from farebox.completion.spans import call_span
 from farebox.completion.versions import known_class, known_version
 
@@ -120,7 +121,7 @@ def _record(models: Any, asked: dict[str, Any], started: int, response: Any) -> 
     if span is None or getattr(response, "usage_metadata", None) is None:
         return
     said = _said(models, asked, response)
-    span.set_attributes({k: v for k, v in said.items() if k.startswith(attributes.USAGE_PREFIX)})
+    spans.complete(span, {k: v for k, v in said.items() if k.startswith(attributes.USAGE_PREFIX)})
     first = getattr(span, _FIRST, None)
     if first is None:
         setattr(span, _FIRST, (said, started, time_ns()))

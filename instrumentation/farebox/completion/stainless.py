@@ -13,6 +13,7 @@ from opentelemetry.util.types import AttributeValue
 
 from farebox._guard import note_fault
 from farebox.completion import anthropic, openai
+from farebox.completion.anthropic_batches import BatchResults, reads_results
 from farebox.completion.spans import call_span, complete
 from farebox.completion.tallies import Tally
 from farebox.completion.versions import known_class, known_version
@@ -113,6 +114,9 @@ def _follow_raw(owner: Any) -> None:
 
 
 def _look(api: _Api, response: Any, parsed: Any) -> None:
+    if api is _ANTHROPIC and reads_results(str(response._options.url)):
+        parsed._iterator = _Watched(parsed._iterator, BatchResults(), api.sdk)
+        return
     span = call_span()
     if span is None:
         return
@@ -129,11 +133,11 @@ def _look(api: _Api, response: Any, parsed: Any) -> None:
 
 
 class _Watched(Iterator[Any], AsyncIterator[Any]):
-    """Passes the chunks of a stream on, as they are, and shows each to a tally."""
+    """Passes the chunks of a stream on, as they are, and shows each to a watcher."""
 
-    def __init__(self, chunks: Any, tally: Tally, sdk: str) -> None:
+    def __init__(self, chunks: Any, watcher: Tally | BatchResults, sdk: str) -> None:
         self._chunks = chunks
-        self._tally = tally
+        self._watcher = watcher
         self._hook = f"{sdk} stream"
 
     def __iter__(self) -> "_Watched":
@@ -157,6 +161,6 @@ class _Watched(Iterator[Any], AsyncIterator[Any]):
 
     def _see(self, chunk: Any) -> None:
         try:
-            self._tally.see(chunk)
+            self._watcher.see(chunk)
         except Exception as error:  # the caller gets its chunk whatever we make of it
             note_fault(self._hook, error)
