@@ -66,7 +66,7 @@ def read_common(tree: Tree, file: str) -> Common:
         resource={
             name: tuple(source.attribute for source in sources)
             for name, sources in at.key("resource")
-            .sources_by_name(body["resource"], ("conversation_id", "environment"))
+            .sources_by_name(body["resource"], ("conversation_id", "environment", "tenant_id"))
             .items()
         },
         quantities=at.key("quantities").sources_by_name(body["quantities"], QUANTITIES),

@@ -88,6 +88,7 @@ DIMENSION_NAMES: Final = (
     "conversation_ended",
     "turn_id",
     "outcome",
+    "tenant_id",
 )
 
 

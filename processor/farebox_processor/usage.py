@@ -44,7 +44,14 @@ def read_usage(decoded: Decoded, dialects: Dialects) -> pl.DataFrame:
     dimensions = read_dimensions(
         wide, decoded.resource_attributes, spans["resource_row"], dialects.common
     )
-    return _assembled(spans, dimensions, calls)
+    return _assembled(_of_tenants(spans, dimensions["tenant_id"]), dimensions, calls)
+
+
+def _of_tenants(spans: pl.DataFrame, named: pl.Series) -> pl.DataFrame:
+    """Take the tenant that a span names where no credential has said whose it is."""
+    return spans.with_columns(
+        tenant=pl.when(pl.col("tenant") == "").then(named).otherwise("tenant")
+    )
 
 
 def _read_in_dialects(wide: Wide, emitters: pl.Series, dialects: Dialects) -> pl.DataFrame:

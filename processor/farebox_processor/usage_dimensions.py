@@ -32,6 +32,7 @@ def read_dimensions(
 _COMPLETED: Final[Step] = {
     "environment": pl.coalesce("environment", "resource_environment"),
     "conversation_ended": pl.col("conversation_ended").fill_null(False),
+    "tenant_id": pl.coalesce("tenant_id", "resource_tenant_id", pl.lit("")).str.head(LONGEST_ID),
     "conversation_id": pl.col("conversation_id").str.head(LONGEST_ID),
     "resource_conversation_id": pl.col("resource_conversation_id").str.head(LONGEST_ID),
 }
