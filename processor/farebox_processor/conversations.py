@@ -8,6 +8,7 @@ import polars as pl
 
 from farebox_processor.frames import DIMENSIONS, MONEY, TOKENS
 from farebox_processor.plans import Plans, assign_tiers
+from farebox_processor.revenue import add_revenue
 from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER, CostStatus
 
 __all__ = ["summarise"]
@@ -53,7 +54,7 @@ def summarise(traces: pl.DataFrame, plans: Plans) -> pl.DataFrame:
         )
         .with_columns(cost_status=_status(), exact_share=_exact_share())
     )
-    return assign_tiers(summed, plans).sort(
+    return add_revenue(assign_tiers(summed, plans), plans).sort(
         "cost_usd", "tenant", "conversation_id", descending=[True, False, False], nulls_last=True
     )
 

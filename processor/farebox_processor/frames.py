@@ -10,7 +10,9 @@ from typing import Final, TypeAlias
 import polars as pl
 
 __all__ = [
+    "ALLOCATIONS",
     "ATTRIBUTES",
+    "BUDGETS",
     "CALLS",
     "COST_COMPONENTS",
     "DIMENSIONS",
@@ -337,9 +339,49 @@ PLAN_TIERS: Final[Schema] = {
     "price_usd": MONEY,
     "turns_below": pl.UInt64(),  # null: no limit
     "tokens_below": pl.UInt64(),  # null: no limit
+    # the rest of the plan, the same on each of its tiers
+    "actions": pl.List(
+        pl.Struct(
+            {
+                "action": pl.String(),
+                "dimension": pl.String(),  # what tells that a conversation is of this action
+                "value": pl.String(),
+                "price_usd": MONEY,
+                "charged": pl.String(),  # success | always
+            }
+        )
+    ),
+    "success_outcomes": _TEXTS,
+    "flat_fee_usd": MONEY,  # of a month; null where conversations are sold one by one
+    "included_conversations": pl.UInt64(),  # in the flat fee; null: all of them
+    "overage_price_usd": MONEY,  # of each conversation above those included
 }
 """The rows of ClickHouse `plans`. A plan of the tenant and feature wins over one of the tenant,
 that over one of the feature, that over the one for all."""
+
+BUDGETS: Final[Schema] = {
+    "plan": pl.String(),
+    "tenant": pl.String(),  # "" for every tenant, each by itself
+    "feature": pl.String(),  # "" for every feature together
+    "scope": pl.String(),  # tenant | user | feature
+    "value": pl.String(),  # whose budget it is; "" for each by itself
+    "period": pl.String(),  # day | month, of UTC
+    "amount_usd": MONEY,
+    "warn_at": pl.List(MONEY),  # shares of the amount, rising
+}
+
+ALLOCATIONS: Final[Schema] = {
+    "allocation_id": pl.String(),
+    "tenant": pl.String(),
+    "conversation_id": pl.String(),  # "" for what is allocated to nobody
+    "is_unallocated": pl.Boolean(),
+    "amount_usd": MONEY,
+    "period_from": TIME,
+    "period_until": TIME,
+    "allocated_by": pl.String(),  # conversations | cost_usd | total_tokens | one of TOKENS
+    "origin_usd": MONEY,  # what the rows of the allocation sum to
+}
+"""The rows of ClickHouse `allocations`: a shared cost, cut into what each conversation bears."""
 
 # --- evidence ---------------------------------------------------------------------------------
 

@@ -1,35 +1,20 @@
-"""Plan files in, a frame of tiers out, and conversations in, their tiers and prices out."""
+"""Plan files in, frames of tiers and budgets out, and conversations in, their tiers out."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
 from farebox_processor.errors import PriceBookError
-from farebox_processor.frames import MONEY
+from farebox_processor.frames import BUDGETS, PLAN_TIERS
+from farebox_processor.plan_files import DEFAULT, PlanFile, read_plan_file
 from farebox_schemas import folder
 
-__all__ = ["TIERS", "Plans", "assign_tiers", "load_plans"]
-
-TIERS = {
-    "plan": pl.String(),
-    "tenant": pl.String(),  # "" for any
-    "feature": pl.String(),  # "" for any
-    "position": pl.UInt16(),  # the first tier whose limits hold is taken
-    "tier": pl.String(),
-    "price_usd": MONEY,
-    "turns_below": pl.UInt64(),  # null: no limit
-    "tokens_below": pl.UInt64(),
-}
-"""The rows of ClickHouse `plans`."""
-
-_PLAN_KEYS = {"plan", "tenant", "feature", "tiers"}
-_TIER_KEYS = {"tier", "price_usd", "turns_below", "tokens_below"}
+__all__ = ["Plans", "assign_tiers", "load_plans"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,41 +22,43 @@ class Plans:
     """What conversations are sold for: per tenant and feature, else by the default plan."""
 
     tiers: pl.DataFrame
-    """TIERS, ordered by plan and position."""
+    """frames.PLAN_TIERS, ordered by plan and position."""
+    budgets: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=BUDGETS))
+    """frames.BUDGETS, in the order of the files."""
 
 
 def load_plans(paths: Iterable[Path] = ()) -> Plans:
     """Read the plan that is shipped and those of `paths`; a plan of the same name replaces it.
 
-    Raises PriceBookError that names the file, what was found and what is expected.
+    Raises PriceBookError that names file and line, what was found and what to do.
     """
     shipped: list[Traversable] = sorted(folder("plans").iterdir(), key=lambda file: file.name)
-    plans: dict[str, list[dict[str, Any]]] = {}
-    for file in [*shipped, *paths]:
-        rows = _read_plan(file)
-        plans[rows[0]["plan"]] = rows
-    rows = [row for name in sorted(plans) for row in plans[name]]
-    tiers = pl.DataFrame(rows, schema=TIERS)
-    scopes = tiers.filter(position=0).group_by("tenant", "feature").agg("plan")
-    for tenant, feature, names in scopes.filter(pl.col("plan").list.len() > 1).iter_rows():
-        raise PriceBookError(
-            f"plans {', '.join(sorted(names))} are all for tenant {tenant!r} and feature"
-            f" {feature!r}; give each plan its own tenant or feature"
-        )
-    return Plans(tiers=tiers)
+    by_name = {plan.plan: plan for plan in map(_read, [*shipped, *paths])}
+    plans = [by_name[name] for name in sorted(by_name)]
+    _refuse_shared_scopes(plans)
+    rows = [row for plan in plans for row in _tier_rows(plan, by_name[DEFAULT])]
+    return Plans(
+        tiers=pl.DataFrame(rows, schema=PLAN_TIERS),
+        budgets=pl.DataFrame([row for plan in plans for row in plan.budgets], schema=BUDGETS),
+    )
 
 
 def assign_tiers(conversations: pl.DataFrame, plans: Plans) -> pl.DataFrame:
-    """Add plan, tier, tier_price_usd, margin_usd and recovery_ratio to `conversations`.
+    """Add plan, tier and tier_price_usd to `conversations`.
 
-    Wants tenant, conversation_id, feature, turns, total_tokens and cost_usd. The plan for tenant
-    and feature goes before the tenant's, that before the feature's, that before the default.
-    Margin and ratio are null where the cost is not known, the ratio also where it is 0.
+    Wants tenant, conversation_id, feature, turns and total_tokens. The plan for tenant and feature
+    goes before the tenant's, that before the feature's, that before the default.
     """
     keys = ["tenant", "conversation_id"]
+    limits = plans.tiers.select(
+        *("plan", "tier", "position", "turns_below", "tokens_below"),
+        tenant_of_plan="tenant",
+        feature_of_plan="feature",
+        tier_price_usd="price_usd",
+    )
     fits = (
         conversations.select(*keys, "feature", "turns", "total_tokens")
-        .join(plans.tiers, how="cross", suffix="_of_plan")
+        .join(limits, how="cross")
         .filter(
             (pl.col("tenant_of_plan") == "") | (pl.col("tenant_of_plan") == pl.col("tenant")),
             (pl.col("feature_of_plan") == "")
@@ -81,56 +68,35 @@ def assign_tiers(conversations: pl.DataFrame, plans: Plans) -> pl.DataFrame:
         )
         .sort(pl.col("tenant_of_plan") == "", pl.col("feature_of_plan") == "", "position")
         .unique(keys, keep="first", maintain_order=True)
-        .select(*keys, "plan", "tier", tier_price_usd="price_usd")
+        .select(*keys, "plan", "tier", "tier_price_usd")
     )
-    return conversations.join(fits, on=keys, how="left", maintain_order="left").with_columns(
-        margin_usd=pl.col("tier_price_usd") - pl.col("cost_usd"),
-        recovery_ratio=pl.when(pl.col("cost_usd") > 0).then(
-            pl.col("tier_price_usd").cast(pl.Float64) / pl.col("cost_usd").cast(pl.Float64)
-        ),
-    )
+    return conversations.join(fits, on=keys, how="left", maintain_order="left")
 
 
-def _read_plan(file: Traversable | Path) -> list[dict[str, Any]]:
+def _read(file: Traversable | Path) -> PlanFile:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise PriceBookError(f"{file}: cannot be read as YAML: {error}") from error
-    _check_keys(file, "a plan", content, _PLAN_KEYS, required={"plan", "tiers"})
-    tiers = [_read_tier(file, number, tier) for number, tier in enumerate(content["tiers"])]
-    if not tiers or tiers[-1]["turns_below"] or tiers[-1]["tokens_below"]:
-        raise PriceBookError(f"{file}: the last tier must have no limit, so that each has a tier")
-    scope = {name: content.get(name, "") for name in ("tenant", "feature")}
-    return [{"plan": content["plan"], **scope, **tier} for tier in tiers]
+        content = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PriceBookError(f"{file}: cannot be read: {error}; name a plan in YAML") from error
+    return read_plan_file(str(file), content)
 
 
-def _read_tier(file: Traversable | Path, number: int, tier: Any) -> dict[str, Any]:
-    where = f"tier {number + 1}"
-    _check_keys(file, where, tier, _TIER_KEYS, required={"tier", "price_usd"})
-    try:
-        price = Decimal(tier["price_usd"]) if isinstance(tier["price_usd"], str) else None
-    except InvalidOperation:
-        price = None
-    if price is None or not price.is_finite() or price < 0:
-        raise PriceBookError(
-            f"{file}: {where}: price_usd is {tier['price_usd']!r};"
-            ' write dollars as a quoted decimal, as in "0.05"'
-        )
-    for limit in ("turns_below", "tokens_below"):
-        if not isinstance(tier.get(limit, 1), int) or tier.get(limit, 1) < 1:
-            raise PriceBookError(f"{file}: {where}: {limit} is {tier[limit]!r}; use an integer > 0")
-    limits = {limit: tier.get(limit) for limit in ("turns_below", "tokens_below")}
-    return {"position": number, "tier": tier["tier"], "price_usd": price, **limits}
+def _tier_rows(plan: PlanFile, default: PlanFile) -> Iterator[dict[str, Any]]:
+    outcomes = plan.terms["success_outcomes"]
+    if outcomes is None:
+        outcomes = default.terms["success_outcomes"] or []
+    for tier in plan.tiers or default.tiers or []:
+        yield {"plan": plan.plan, **plan.scope, **tier, **plan.terms, "success_outcomes": outcomes}
 
 
-def _check_keys(
-    file: Traversable | Path, where: str, found: Any, known: set[str], *, required: set[str]
-) -> None:
-    if not isinstance(found, Mapping):
-        raise PriceBookError(f"{file}: {where} must be a mapping with {', '.join(sorted(known))}")
-    if unknown := sorted(set(found) - known):
-        raise PriceBookError(
-            f"{file}: {where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
-        )
-    if missing := sorted(required - set(found)):
-        raise PriceBookError(f"{file}: {where}: {missing[0]!r} is missing")
+def _refuse_shared_scopes(plans: list[PlanFile]) -> None:
+    """Refuse two plans for the same conversations: none would be made more closely for them."""
+    ordered = sorted(plans, key=lambda plan: tuple(plan.scope.values()))
+    for (tenant, feature), group in groupby(ordered, key=lambda plan: tuple(plan.scope.values())):
+        sharing = sorted(group, key=lambda plan: plan.plan)
+        if len(sharing) > 1:
+            names = ", ".join(plan.plan for plan in sharing)
+            raise PriceBookError(
+                f"{sharing[-1].place}: plans {names} are all for tenant {tenant!r} and feature"
+                f" {feature!r}; give each plan its own tenant or feature"
+            )

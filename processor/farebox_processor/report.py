@@ -76,6 +76,8 @@ def _conversation(row: dict[str, Any]) -> dict[str, Any]:
             "tool_cost_usd",
             "waste_usd",
             "tier_price_usd",
+            "action_price_usd",
+            "revenue_usd",
             "margin_usd",
         )
     }
@@ -90,9 +92,10 @@ def _conversation(row: dict[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in TOKENS if name not in _CACHE_WRITES},
         "cache_write_tokens": sum(row[name] for name in _CACHE_WRITES),
         "total_tokens": row["total_tokens"],
-        "tier": row["tier"],
+        **{name: row[name] for name in ("plan", "tier", "sold_by", "priced_action")},
+        "recovery_ratio": _quotient(row["revenue_usd"], row["cost_usd"]),
         "models": row["models"],
-        "outcome": row["outcome"],
+        **{name: row[name] for name in ("outcome", "succeeded")},
         **{name: row[name] for name in DIMENSIONS},
         "started_at": _rfc3339(row["started_at"]),
         "ended_at": _rfc3339(row["ended_at"]),
@@ -138,8 +141,13 @@ def _quantity(amount: Decimal) -> int | str | None:
 def _share(row: dict[str, Any]) -> str | None:
     if row["exact_share"] in (None, 0.0, 1.0):
         return None if row["exact_share"] is None else str(int(row["exact_share"]))
-    share: Decimal = row["exact_cost_usd"] / row["cost_usd"]
-    return decimal_text(share.quantize(Decimal("0.000001")))
+    return _quotient(row["exact_cost_usd"], row["cost_usd"])
+
+
+def _quotient(dividend: Decimal | None, divisor: Decimal | None) -> str | None:
+    if dividend is None or not divisor:
+        return None
+    return decimal_text((dividend / divisor).quantize(Decimal("0.000001")))
 
 
 def _rfc3339(moment: Any) -> str | None:

@@ -23,11 +23,13 @@ def store_load(client: Client, table: Literal["plans", "prices"], rows: pl.DataF
     `rows` is never empty: a load without rows could not be told from none.
     """
     columns = list(TABLES[table])
+    # What a row is known by is never a list.
+    order = [name for name, dtype in TABLES[table].items() if not dtype.is_nested()]
     try:
         latest = pl.DataFrame(client.query_arrow(_LATEST[table])).select(columns)
     except CLIENT_ERRORS as error:
         raise store_error(error) from error
-    if latest.sort(columns).equals(rows.select(columns).sort(columns)):
+    if latest.sort(order).equals(rows.select(columns).sort(order)):
         return False
     Writer(client).write(table, rows)
     return True

@@ -11,6 +11,21 @@ CREATE TABLE IF NOT EXISTS plans
     price_usd Decimal(38, 18),
     turns_below Nullable(UInt64),
     tokens_below Nullable(UInt64),
+    -- The rest of the plan, the same on each of its tiers: a load stays one block.
+    actions Array(
+        Tuple(
+            action LowCardinality(String),
+            -- What tells that a conversation is of this action.
+            dimension LowCardinality(String),
+            value String,
+            price_usd Decimal(38, 18),
+            charged LowCardinality(String)
+        )
+    ),
+    success_outcomes Array(String),
+    flat_fee_usd Nullable(Decimal(38, 18)),
+    included_conversations Nullable(UInt64),
+    overage_price_usd Nullable(Decimal(38, 18)),
     -- Constant within an insert, which is what makes a load one whole.
     loaded_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
 )

@@ -21,6 +21,55 @@ WITH
             AND ifNull(total_tokens < limits.4, true),
         tiers
     ) AS tier_index,
+    -- The actions that the plans in force price, in the order of their plan.
+    (
+        SELECT groupArray((plan, dimension, value, action, price_usd, charged))
+        FROM
+        (
+            SELECT
+                plan,
+                priced.dimension AS dimension,
+                priced.value AS value,
+                priced.action AS action,
+                priced.price_usd AS price_usd,
+                priced.charged AS charged
+            FROM plans
+            ARRAY JOIN actions AS priced, arrayEnumerate(actions) AS place
+            WHERE loaded_at = (SELECT max(loaded_at) FROM plans) AND position = 0
+            ORDER BY plan, place
+        )
+    ) AS priced_actions,
+    -- The outcomes that the plans in force take for success.
+    (
+        SELECT groupArray((plan, success_outcome))
+        FROM plans
+        ARRAY JOIN success_outcomes AS success_outcome
+        WHERE loaded_at = (SELECT max(loaded_at) FROM plans) AND position = 0
+    ) AS successes,
+    (
+        SELECT groupArray(plan)
+        FROM plans
+        WHERE loaded_at = (SELECT max(loaded_at) FROM plans)
+            AND position = 0
+            AND isNotNull(flat_fee_usd)
+    ) AS flat_fee_plans,
+    arrayFirstIndex(
+        priced -> priced.1 = ifNull(plan, '')
+            AND priced.3 = ifNull(
+                multiIf(
+                    priced.2 = 'user_id', user_id,
+                    priced.2 = 'user_tier', user_tier,
+                    priced.2 = 'feature', feature,
+                    priced.2 = 'action', action,
+                    priced.2 = 'conversation_type', conversation_type,
+                    priced.2 = 'service_name', service_name,
+                    priced.2 = 'environment', environment,
+                    NULL
+                ),
+                ''
+            ),
+        priced_actions
+    ) AS action_index,
     -- A division needs a divisor even where its result is thrown away.
     if(ifNull(cost_usd, 0) = 0, 1, cost_usd) AS divisor
 SELECT
@@ -92,12 +141,33 @@ SELECT
     if(tier_index = 0, NULL, tiers[tier_index].5) AS plan,
     if(tier_index = 0, NULL, tiers[tier_index].6) AS tier,
     if(tier_index = 0, NULL, tiers[tier_index].7) AS tier_price_usd,
-    tier_price_usd - cost_usd AS margin_usd,
+    if(
+        isNull(outcome), NULL, has(successes, (ifNull(plan, ''), toString(ifNull(outcome, ''))))
+    ) AS succeeded,
+    if(action_index = 0, NULL, priced_actions[action_index].4) AS priced_action,
+    -- Charged on success, an action has earned nothing until a success is known.
+    multiIf(
+        action_index = 0, NULL,
+        priced_actions[action_index].6 = 'always' OR ifNull(succeeded, false),
+        priced_actions[action_index].5,
+        toDecimal128(0, 18)
+    ) AS action_price_usd,
+    multiIf(
+        action_index > 0, 'action',
+        isNull(plan), NULL,
+        has(flat_fee_plans, ifNull(plan, '')), 'flat_fee',
+        'tier'
+    ) AS sold_by,
+    -- A flat fee is earned with a month, not with a conversation: see plan_months.
+    multiIf(
+        sold_by = 'action', action_price_usd, sold_by = 'tier', tier_price_usd, NULL
+    ) AS revenue_usd,
+    revenue_usd - cost_usd AS margin_usd,
     if(
         ifNull(cost_usd, 0) = 0,
         NULL,
         toDecimal128(
-            divideDecimal(toDecimal256(tier_price_usd, 18), toDecimal256(divisor, 18), 18), 18
+            divideDecimal(toDecimal256(revenue_usd, 18), toDecimal256(divisor, 18), 18), 18
         )
     ) AS recovery_ratio
 FROM

@@ -93,7 +93,7 @@ _EVIDENCE = {
     "TenantId": "acme",
     "ConversationId": "c-1",
 }
-_TIER = {"plan": "default", "tenant": "", "feature": ""}
+_TIER = {"plan": "default", "tenant": "", "feature": "", "actions": [], "success_outcomes": []}
 
 
 def _factory(schema: Schema, defaults: dict[str, Any]) -> Rows:

@@ -26,12 +26,22 @@ DEFAULT_TIERS = [
 ]  # fmt: skip
 
 
+ACTIONS = [
+    {"action": "a", "dimension": "action", "value": "a", "price_usd": Decimal(3),
+     "charged": "success"},
+    {"action": "search", "dimension": "feature", "value": "search", "price_usd": Decimal("0.7"),
+     "charged": "always"},
+]  # fmt: skip
+
+
 @pytest.fixture
 def plans(client: Client, tiers: Rows) -> pl.DataFrame:
     """The default plan, one for a feature and one for a tenant, written as the server does."""
+    terms = {"actions": ACTIONS, "success_outcomes": ["a", "c"]}
     rows = tiers(
-        *({**tier, "price_usd": Decimal(tier["price_usd"])} for tier in DEFAULT_TIERS),
-        {"plan": "chat", "feature": "chat", "position": 0, "tier": "chat", "price_usd": Decimal(1)},
+        *({**tier, "price_usd": Decimal(tier["price_usd"])} | terms for tier in DEFAULT_TIERS),
+        {"plan": "chat", "feature": "chat", "position": 0, "tier": "chat", "price_usd": Decimal(1),
+         "flat_fee_usd": Decimal(100)},
         {"plan": "acme", "tenant": "acme", "position": 0, "tier": "few", "price_usd": Decimal(2),
          "turns_below": 2},
     )  # fmt: skip
@@ -83,6 +93,7 @@ def trace_facts(draw: st.DrawFn) -> dict[str, Any]:
         "models": sorted(draw(st.sets(st.sampled_from(["gpt-4o", "claude"])))),
         "user_id": draw(text_or_null),
         "feature": draw(st.sampled_from([None, "search", "chat"])),
+        "action": draw(text_or_null),
         "outcome": draw(text_or_null),
     }
 
@@ -122,6 +133,18 @@ def oracle(traces: list[dict[str, Any]], conversation_id: str) -> dict[str, Any]
         tier, price = "complex", Decimal("0.15")
     else:
         tier, price = "enterprise", Decimal("0.5")
+    succeeded = None if last("outcome") is None else last("outcome") == "a" and tier != "chat"
+    sold = {"sold_by": "tier", "priced_action": None, "action_price_usd": None}
+    if tier == "chat":
+        sold["sold_by"] = "flat_fee"
+    elif last("action") == "a":
+        charged = Decimal(3) if succeeded else Decimal(0)
+        sold = {"sold_by": "action", "priced_action": "a", "action_price_usd": charged}
+    elif last("feature") == "search":
+        paid = Decimal("0.7")
+        sold = {"sold_by": "action", "priced_action": "search", "action_price_usd": paid}
+    prices = {"tier": price, "flat_fee": None, "action": sold["action_price_usd"]}
+    revenue = prices[sold["sold_by"]]
     return {
         "conversation_id": conversation_id,
         "started_at": min(trace["started_at"] for trace in mine),
@@ -140,7 +163,10 @@ def oracle(traces: list[dict[str, Any]], conversation_id: str) -> dict[str, Any]
         "outcome": last("outcome"),
         "tier": tier,
         "tier_price_usd": price,
-        "margin_usd": None if cost is None else price - cost,
+        "succeeded": succeeded,
+        **sold,
+        "revenue_usd": revenue,
+        "margin_usd": None if cost is None or revenue is None else revenue - cost,
     }
 
 
