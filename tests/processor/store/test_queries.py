@@ -105,6 +105,40 @@ def test_totals_sum_the_conversations_of_each_value(stored: Client) -> None:
     ]
 
 
+def test_totals_say_what_an_action_and_what_a_success_of_it_cost(
+    client: Client, traces: Rows, tiers: Rows
+) -> None:
+    review = {
+        "action": "review",
+        "dimension": "action",
+        "value": "review",
+        "price_usd": Decimal(4),
+        "charged": "success",
+    }
+    plan = {"position": 0, "tier": "flat", "price_usd": Decimal(2)}
+    terms = {"actions": [review], "success_outcomes": ["resolved"]}
+    Writer(client).write("plans", tiers(plan | terms))
+    Writer(client).write(
+        "traces",
+        traces(
+            a_trace(1, action="review", outcome="resolved"),
+            a_trace(2, action="review", outcome="abandoned"),
+            a_trace(3, action="review", outcome="resolved"),
+            a_trace(5, outcome="abandoned"),
+        ),
+    )
+
+    found = queries.totals(client, "action")
+
+    assert found.select(
+        *("value", "cost_usd", "action_price_usd", "revenue_usd", "margin_usd", "succeeded"),
+        *("cost_per_conversation_usd", "cost_per_success_usd"),
+    ).rows() == [
+        ("review", Decimal(6), Decimal(8), Decimal(8), Decimal(2), 2, Decimal(2), Decimal(3)),
+        (None, Decimal(5), None, Decimal(2), Decimal(-3), 0, Decimal(5), None),
+    ]
+
+
 @pytest.mark.parametrize("dimension", queries.TOTALS_BY)
 def test_totals_exist_by_every_dimension(stored: Client, dimension: str) -> None:
     found = queries.totals(stored, dimension)

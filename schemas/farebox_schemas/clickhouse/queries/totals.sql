@@ -20,7 +20,21 @@ SELECT
     sum(c.exact_cost_usd) AS exact_cost_usd,
     sum(c.waste_usd) AS waste_usd,
     sum(c.tier_price_usd) AS tier_price_usd,
-    sum(c.margin_usd) AS margin_usd
+    sum(c.action_price_usd) AS action_price_usd,
+    sum(c.revenue_usd) AS revenue_usd,
+    sum(c.margin_usd) AS margin_usd,
+    countIf(c.succeeded) AS succeeded,
+    -- Of those whose cost is known, and of what it took, failures included, to reach one success.
+    if(
+        count(c.cost_usd) = 0,
+        NULL,
+        toDecimal128(toDecimal256(sum(c.cost_usd), 18) / greatest(count(c.cost_usd), 1), 18)
+    ) AS cost_per_conversation_usd,
+    if(
+        succeeded = 0,
+        NULL,
+        toDecimal128(toDecimal256(sum(c.cost_usd), 18) / greatest(succeeded, 1), 18)
+    ) AS cost_per_success_usd
 FROM conversations AS c
 WHERE c.ended_at >= ifNull({since:Nullable(DateTime64(6, 'UTC'))}, c.ended_at)
     AND c.started_at
