@@ -14,14 +14,21 @@ __all__ = ["conversation_objects", "decimal_text", "price_report", "report_of"]
 _CACHE_WRITES = ("cache_write_5m_tokens", "cache_write_1h_tokens")
 
 
-def price_report(bodies: Sequence[bytes], rules: Rules, *, tenant: str = "") -> dict[str, Any]:
+def price_report(
+    bodies: Sequence[bytes],
+    rules: Rules,
+    *,
+    tenant: str = "",
+    names: Sequence[str] = (),
+) -> dict[str, Any]:
     """Price OTLP requests (protobuf) as one set and report conversations, calls and totals.
 
-    Raises BadRequestError or RequestTooLargeError for a request that cannot be read.
+    Raises BadRequestError or RequestTooLargeError for a request that cannot be read, by its name
+    where `names` has one for each.
     """
     costed = cost_requests(bodies, [tenant] * len(bodies), rules)
-    for refusal in costed.decoded.refusals.values():
-        raise refusal
+    for request, refusal in costed.decoded.refusals.items():
+        raise type(refusal)(f"{names[request]}: {refusal}") if names else refusal
     rolled_up = roll_up_set(costed.priced, rules)
     conversations = conversations_of(rolled_up, rules)
     return report_of(

@@ -2,17 +2,29 @@
 
 import gzip
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from farebox_processor.errors import BadRequestError
+from farebox_processor.errors import BadRequestError, RequestTooLargeError
 from farebox_processor.otlp_json import to_protobuf
 
-__all__ = ["read_requests"]
+__all__ = ["OtlpRequest", "read_requests"]
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpRequest:
+    """An export request out of a file."""
+
+    where: str
+    """The file, and the line of a .jsonl."""
+    body: bytes
+    """A serialised ExportTraceServiceRequest."""
+
 
 _KINDS = (".pb", ".json", ".jsonl")
 
 
-def read_requests(paths: Sequence[Path]) -> Iterator[bytes]:
+def read_requests(paths: Sequence[Path]) -> Iterator[OtlpRequest]:
     """Read export requests from .pb, .json and .jsonl files, .gz of these, and folders of them.
 
     Raises BadRequestError that names the file, and the line of a .jsonl.
@@ -31,7 +43,7 @@ def _files_of(path: Path) -> list[Path]:
     return files
 
 
-def _read_file(path: Path) -> Iterator[bytes]:
+def _read_file(path: Path) -> Iterator[OtlpRequest]:
     kind = _kind(path)
     if kind not in _KINDS:
         raise BadRequestError(f"{path}: cannot tell what this is by its name; use {_wanted()}")
@@ -41,7 +53,7 @@ def _read_file(path: Path) -> Iterator[bytes]:
     except (OSError, EOFError, gzip.BadGzipFile) as error:
         raise BadRequestError(f"{path}: cannot be read: {error}") from error
     if kind == ".pb":
-        yield content
+        yield OtlpRequest(str(path), content)
     elif kind == ".json":
         yield _from_json(content, str(path))
     else:
@@ -50,13 +62,13 @@ def _read_file(path: Path) -> Iterator[bytes]:
                 yield _from_json(line, f"{path}, line {number}")
 
 
-def _from_json(text: bytes, where: str) -> bytes:
+def _from_json(text: bytes, where: str) -> OtlpRequest:
     if b"resourceSpans" not in text and b"resource_spans" not in text:
         raise BadRequestError(f"{where}: this is no OTLP/JSON of traces: it has no resourceSpans")
     try:
-        return to_protobuf(text)
-    except BadRequestError as error:
-        raise BadRequestError(f"{where}: {error}") from error
+        return OtlpRequest(where, to_protobuf(text))
+    except (BadRequestError, RequestTooLargeError) as error:
+        raise type(error)(f"{where}: {error}") from error
 
 
 def _kind(path: Path) -> str:

@@ -33,7 +33,9 @@ def price(
     """
     with told_plainly():
         rules = load_rules(load_config(config))
-        report = price_report(list(read_requests(files)), rules, tenant=tenant)
+        requests = list(read_requests(files))
+        bodies, names = ([r.body for r in requests], [r.where for r in requests])
+        report = price_report(bodies, rules, tenant=tenant, names=names)
     if json:
         print_json(report)
         return

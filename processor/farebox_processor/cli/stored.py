@@ -164,7 +164,7 @@ def _from_files(
 ) -> tuple[str, pl.DataFrame, pl.DataFrame]:
     """Price files and pick the spans and calls of one conversation."""
     rules = load_rules(load_config(config))
-    bodies = list(read_requests(files or []))
+    bodies = [request.body for request in read_requests(files or [])]
     priced = cost_requests(bodies, [tenant] * len(bodies), rules).priced
     rolled_up = roll_up_set(priced, rules)
     there = rolled_up.traces["conversation_id"].unique().sort().to_list()

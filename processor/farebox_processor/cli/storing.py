@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress
 
 from farebox_processor.cli.console import err, out, print_json, told_plainly
-from farebox_processor.cli.files import read_requests
+from farebox_processor.cli.files import OtlpRequest, read_requests
 from farebox_processor.cli.options import ConfigFile, Files, Json, Tenant, load_config
 from farebox_processor.cli.stores import writing
 from farebox_processor.config import Config
@@ -86,7 +86,7 @@ def ingest(
         with Progress(console=err, transient=True) as progress:
             steps = progress.track(requests, description="storing")
             if endpoint:
-                result = {"requests_sent": sum(_send(body, endpoint, token) for body in steps)}
+                result = {"requests_sent": sum(_send(each, endpoint, token) for each in steps)}
             else:
                 result = _store(steps, tenant, load_config(config))
     if json:
@@ -95,7 +95,7 @@ def ingest(
         out.print(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in result.items()))
 
 
-def _store(requests: Iterable[bytes], tenant: str, config: Config) -> dict[str, int]:
+def _store(requests: Iterable[OtlpRequest], tenant: str, config: Config) -> dict[str, int]:
     """Store requests through the very flush that the server uses."""
     rules = load_rules(config)
     taken = rejected = 0
@@ -104,29 +104,30 @@ def _store(requests: Iterable[bytes], tenant: str, config: Config) -> dict[str, 
         store_load(client, "plans", rules.plans.tiers)
         live = LiveTraces(config.live.max_spans)
         ingest_ = Ingest(Writer(client), rules, live, Metrics(), config.store.evidence)
-        for body in requests:
-            [verdict] = ingest_.flush([body], [tenant])
+        for request in requests:
+            [verdict] = ingest_.flush([request.body], [tenant])
             if verdict.refusal is not None:
-                raise verdict.refusal
+                raise type(verdict.refusal)(f"{request.where}: {verdict.refusal}")
             taken, rejected = taken + verdict.accepted, rejected + verdict.rejected
         ingest_.follow_up()
     return {"spans_stored": taken, "spans_rejected": rejected}
 
 
-def _send(body: bytes, endpoint: str, token: str | None) -> int:
+def _send(request: OtlpRequest, endpoint: str, token: str | None) -> int:
     """Send one request to a server; 1 if it took it."""
     if not endpoint.startswith(("http://", "https://")):
         raise ConfigError(f"{endpoint!r} is no address; write http://127.0.0.1:4318")
     headers = {"Content-Type": "application/x-protobuf"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
-        f"{endpoint.rstrip('/')}/v1/traces", body, headers
+    export = urllib.request.Request(  # noqa: S310 - the scheme was looked at
+        f"{endpoint.rstrip('/')}/v1/traces", request.body, headers
     )
     try:
-        urllib.request.urlopen(request, timeout=_SEND_SECONDS).close()  # noqa: S310 - the same
+        urllib.request.urlopen(export, timeout=_SEND_SECONDS).close()  # noqa: S310 - the same
     except urllib.error.HTTPError as error:
-        raise BadRequestError(f"{endpoint} answers {error.code} {error.reason}") from error
+        said = f"{request.where}: {endpoint} answers {error.code} {error.reason}"
+        raise BadRequestError(said) from error
     except OSError as error:
         raise RetryableStoreError(f"nobody takes spans at {endpoint}: {error}") from error
     return 1
