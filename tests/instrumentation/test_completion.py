@@ -8,6 +8,8 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from google import genai
+from google.genai.types import GenerateContentConfig, HttpOptions
 
 import farebox
 from farebox import attributes, completion
@@ -17,6 +19,7 @@ from farebox_processor.demo.provider_double import ProviderDouble
 from farebox_processor.demo.replies import Reply
 from farebox_processor.report import price_report
 from farebox_processor.rules import load_rules
+from support.gemini_double import running_gemini
 from support.services import (
     ANTHROPIC_TOKENS,
     ASKED,
@@ -24,6 +27,7 @@ from support.services import (
     anthropic_client,
     async_openai_client,
     openai_client,
+    weather,
 )
 
 _TEXT = "Twenty-four characters, a hundred times. " * 10
@@ -173,6 +177,44 @@ def test_each_message_of_a_batch_is_billed_once_at_half_the_price(
     # 1000 at 3 and 100 at 15 dollars per million, halved.
     assert (conversation["cost_usd"], conversation["cost_status"]) == ("0.00225", "exact")
     assert conversation["calls"] == 1
+
+
+async def _whole(client: genai.Client, **asked: Any) -> str | None:
+    return client.models.generate_content(**asked).text
+
+
+async def _stream(client: genai.Client, **asked: Any) -> str:
+    chunks = client.models.generate_content_stream(**asked)
+    return "".join(chunk.text or "" for chunk in chunks)
+
+
+async def _async_whole(client: genai.Client, **asked: Any) -> str | None:
+    return (await client.aio.models.generate_content(**asked)).text
+
+
+async def _async_stream(client: genai.Client, **asked: Any) -> str:
+    chunks = await client.aio.models.generate_content_stream(**asked)
+    return "".join([chunk.text or "" async for chunk in chunks])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("ask", [_whole, _stream, _async_whole, _async_stream])
+def test_every_request_of_an_automatic_function_call_is_billed(emitted: Any, ask: Any) -> None:
+    farebox.instrument(tracer_provider=emitted.provider, only=("google-genai",))
+    with running_gemini() as gemini, farebox.conversation("c1"):
+        gemini.answer(703, 180, thoughts=100, name="weather", args={"city": "Paris"})
+        gemini.answer(1800, 44, cached=1280)
+        options = HttpOptions(base_url=gemini.url)
+        client = genai.Client(api_key="unused", http_options=options)
+        config = GenerateContentConfig(tools=[weather])
+        asked = {"model": "gemini-2.5-flash", "contents": "Paris?", "config": config}
+        text = asyncio.run(ask(client, **asked))
+
+    (conversation,) = price_report([emitted.otlp()], load_rules(Config()))["conversations"]
+    assert text == "It is 21 degrees."
+    # Per million 0.30 in, 0.03 cached, 2.50 out: 703 + 520 in, 1280 cached, 280 + 44 out.
+    assert (conversation["cost_usd"], conversation["cost_status"]) == ("0.0012153", "exact")
+    assert farebox.status().faults == ()
 
 
 def test_nothing_is_added_to_spans_that_are_no_calls(service: Any, double: ProviderDouble) -> None:

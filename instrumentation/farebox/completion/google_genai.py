@@ -1,10 +1,12 @@
 """Follows each request of the google-genai SDK, also those that one call makes by itself.
 
 With automatic function calling one `generate_content` is several requests, each billed, while its
-span has the usage of the last. Each then gets a span of its own, below.
+span has the usage of the last. Each then gets a span of its own, below, and the span around them
+the sum. The response id stays with that one: it is the last request's.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from time import time_ns
 from typing import Any, Final
@@ -18,7 +20,7 @@ from farebox import attributes
 from farebox._guard import harmless
 from farebox._settings import own_tracer
 from farebox.completion import spans
-from farebox.completion.spans import call_span
+from farebox.completion.spans import before_end, call_span
 from farebox.completion.versions import known_class, known_version
 
 __all__ = ["complete", "leave", "mark_tool"]
@@ -27,8 +29,21 @@ _SCOPE: Final = "opentelemetry.instrumentation.google_genai"
 
 _METHODS: Final = ("_generate_content", "_generate_content_stream")
 _originals: list[tuple[Any, str, Any]] = []
-_FIRST: Final = "_farebox_first_request"
-"""Attribute of a span object that keeps its first request until it is known to have several."""
+_REQUESTS: Final = "_farebox_requests"
+"""Attribute of a span object that keeps what its requests said."""
+_COUNTS: Final = (
+    attributes.INPUT_TOKENS,
+    attributes.OUTPUT_TOKENS,
+    attributes.CACHE_READ_TOKENS,
+    attributes.REASONING_TOKENS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    said: dict[str, AttributeValue]
+    started_ns: int
+    ended_ns: int
 
 
 def complete() -> bool:
@@ -50,7 +65,7 @@ def mark_tool(span: Any, context: Context | None) -> None:
     scope = span.instrumentation_scope
     if scope is None or scope.name != _SCOPE:
         return
-    if hasattr(trace.get_current_span(context), _FIRST):
+    if hasattr(trace.get_current_span(context), _REQUESTS):
         span.set_attribute(attributes.CALLS_RECORDED, True)
 
 
@@ -69,7 +84,7 @@ def _follow(owner: Any, name: str, follow: Callable[[Any], Any]) -> None:
 
 def _whole(original: Any) -> Any:
     def request(self: Any, **kwargs: Any) -> Any:
-        started = time_ns()
+        started = _begin()
         response = original(self, **kwargs)
         _record(self, kwargs, started, response)
         return response
@@ -79,7 +94,7 @@ def _whole(original: Any) -> Any:
 
 def _async_whole(original: Any) -> Any:
     async def request(self: Any, **kwargs: Any) -> Any:
-        started = time_ns()
+        started = _begin()
         response = await original(self, **kwargs)
         _record(self, kwargs, started, response)
         return response
@@ -89,30 +104,48 @@ def _async_whole(original: Any) -> Any:
 
 def _stream(original: Any) -> Any:
     def request(self: Any, **kwargs: Any) -> Iterator[Any]:
-        started, last = time_ns(), None
-        for chunk in original(self, **kwargs):
-            last = chunk
-            yield chunk
-        _record(self, kwargs, started, last)
+        started, last = _begin(), None
+        try:
+            for chunk in original(self, **kwargs):
+                last = chunk
+                yield chunk
+        finally:
+            _record(self, kwargs, started, last)
 
     return request
 
 
 def _async_stream(original: Any) -> Any:
     async def request(self: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        started = time_ns()
+        started = _begin()
         chunks = await original(self, **kwargs)
 
         async def watched() -> AsyncIterator[Any]:
             last = None
-            async for chunk in chunks:
-                last = chunk
-                yield chunk
-            _record(self, kwargs, started, last)
+            try:
+                async for chunk in chunks:
+                    last = chunk
+                    yield chunk
+            finally:
+                _record(self, kwargs, started, last)
 
         return watched()
 
     return request
+
+
+def _begin() -> int:
+    """Return the time, and have the span know that its requests are recorded: a stream calls
+    functions before it ends."""
+    _prepare()
+    return time_ns()
+
+
+@harmless("google-genai request")
+def _prepare() -> None:
+    span = call_span()
+    if span is not None and not hasattr(span, _REQUESTS):
+        setattr(span, _REQUESTS, [])
 
 
 @harmless("google-genai response")
@@ -122,24 +155,32 @@ def _record(models: Any, asked: dict[str, Any], started: int, response: Any) -> 
         return
     said = _said(models, asked, response)
     spans.complete(span, {k: v for k, v in said.items() if k.startswith(attributes.USAGE_PREFIX)})
-    first = getattr(span, _FIRST, None)
-    if first is None:
-        setattr(span, _FIRST, (said, started, time_ns()))
-        return
-    if first != ():
-        _emit(span, *first)
-        setattr(span, _FIRST, ())
-    _emit(span, said, started, time_ns())
+    requests: list[_Request] = getattr(span, _REQUESTS, [])
+    requests.append(_Request(said, started, time_ns()))
+    if len(requests) == 2:
+        _emit(span, requests[0])
+        before_end(span, lambda: span.set_attributes(_total(requests)))
+    if len(requests) > 1:
+        _emit(span, requests[-1])
 
 
-def _emit(parent: Span, said: dict[str, AttributeValue], started: int, ended: int) -> None:
+def _total(requests: Sequence[_Request]) -> dict[str, AttributeValue]:
+    """Return what all requests used, for the span around them, which knows of the last only."""
+    return {
+        name: sum(count for request in requests if isinstance(count := request.said.get(name), int))
+        for name in _COUNTS
+        if any(name in request.said for request in requests)
+    }
+
+
+def _emit(parent: Span, request: _Request) -> None:
     own_tracer().start_span(
-        f"generate_content {said[attributes.REQUEST_MODEL]!s}",
+        f"generate_content {request.said[attributes.REQUEST_MODEL]!s}",
         context=trace.set_span_in_context(parent),
         kind=SpanKind.CLIENT,
-        attributes=said,
-        start_time=started,
-    ).end(ended)
+        attributes=request.said,
+        start_time=request.started_ns,
+    ).end(request.ended_ns)
 
 
 def _said(models: Any, asked: dict[str, Any], response: Any) -> dict[str, AttributeValue]:
@@ -151,7 +192,6 @@ def _said(models: Any, asked: dict[str, Any], response: Any) -> dict[str, Attrib
         attributes.PROVIDER_NAME: "gcp.vertex_ai" if on_vertex else "gcp.gemini",
         attributes.REQUEST_MODEL: str(asked.get("model")),
         attributes.RESPONSE_MODEL: response.model_version,
-        attributes.RESPONSE_ID: response.response_id,
         attributes.TOKEN_SEMANTICS: "inclusive",
         attributes.INPUT_TOKENS: (usage.prompt_token_count or 0)
         + (usage.tool_use_prompt_token_count or 0),
