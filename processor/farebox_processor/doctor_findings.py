@@ -7,12 +7,12 @@ import polars as pl
 from farebox_processor.frames import MONEY, Schema
 from farebox_processor.verdicts import CostStatus, Reason
 
-__all__ = ["FINDINGS", "find", "open_calls", "repeated_calls"]
+__all__ = ["FINDINGS", "KINDS", "find", "open_calls", "repeated_calls"]
 
 FINDINGS: Final[Schema] = {
     "scope_name": pl.String(),
     "scope_version": pl.String(),
-    "kind": pl.String(),  # unpriced | uncertain | repeated | disputed | invalid
+    "kind": pl.String(),  # one of KINDS
     "code": pl.String(),
     "subject": pl.String(),  # the model, the attribute, or the other emitter that was billed
     "calls": pl.UInt64(),
@@ -24,6 +24,10 @@ FINDINGS: Final[Schema] = {
 adding up every span would have charged besides. disputed: how far the cost that came with the span
 is from ours. What is unpriced or invalid has none."""
 
+KINDS: Final = ("unpriced", "uncertain", "repeated", "disputed", "invalid")
+"""What is unpriced is listed first and what is invalid last; what lies between, by its worth."""
+
+_PLACES: Final = dict(zip(KINDS, (0, 1, 1, 1, 2), strict=True))
 _EMITTER: Final = ("scope_name", "scope_version")
 _TRUSTED: Final = (CostStatus.EXACT.value, CostStatus.SUPPLIED.value)
 _ABOUT_THE_BOOK: Final = (
@@ -37,7 +41,6 @@ _ABOUT_THE_BOOK: Final = (
 )
 _ROUNDING: Final = 1000
 """Supplied costs are doubles, often rounded: a difference of one part in so many is none."""
-_KINDS: Final = {"unpriced": 0, "uncertain": 1, "repeated": 1, "disputed": 1, "invalid": 2}
 
 
 def find(facts: pl.DataFrame) -> pl.DataFrame:
@@ -54,7 +57,7 @@ def find(facts: pl.DataFrame) -> pl.DataFrame:
             open_calls=worth.is_null().sum().cast(pl.UInt64),
         )
         .sort(
-            pl.col("kind").replace_strict(_KINDS, return_dtype=pl.Int8),
+            pl.col("kind").replace_strict(_PLACES, return_dtype=pl.Int8),
             pl.col("worth_usd").fill_null(0),
             "calls",
             *_EMITTER,

@@ -4,8 +4,9 @@ import logging
 
 import typer
 
-from farebox_processor.cli.books import plans, prices
+from farebox_processor.cli.books import prices
 from farebox_processor.cli.doctor import doctor
+from farebox_processor.cli.plans import plans
 from farebox_processor.cli.pricing import price
 from farebox_processor.cli.serving import config_command, demo, serve
 from farebox_processor.cli.stored import conversations, explain_command, totals

@@ -1,11 +1,11 @@
-"""`farebox prices` and `farebox plans`: what the books say, and whether files of them hold."""
+"""`farebox prices`: what the price book says, whether files hold, and what they change."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import polars as pl
 import typer
@@ -18,7 +18,6 @@ from farebox_processor.cli.options import ConfigFile, Json, load_config
 from farebox_processor.config import Config
 from farebox_processor.errors import PriceBookError
 from farebox_processor.frames import TOKENS
-from farebox_processor.plans import load_plans
 from farebox_processor.price_book import PriceBook, load_price_book
 from farebox_processor.price_cards import CallTerms
 from farebox_processor.price_entries import Contract
@@ -32,12 +31,11 @@ from farebox_processor.price_query import (
 from farebox_processor.price_units import TOKENS_PER_PRICE
 from farebox_processor.report import decimal_text
 
-__all__ = ["plans", "prices"]
+__all__ = ["YamlFiles", "prices", "yaml_files"]
 
 prices = typer.Typer(help="Show, check and compare prices.", no_args_is_help=True)
-plans = typer.Typer(help="Show and check what conversations are sold for.", no_args_is_help=True)
 
-_PriceFiles = Annotated[
+YamlFiles: TypeAlias = Annotated[
     list[Path] | None,
     typer.Argument(metavar="[FILES]…", help="YAML files, or folders of them; else those in use."),
 ]
@@ -82,9 +80,7 @@ def prices_show(
 
 
 @prices.command("check")
-def prices_check(
-    files: _PriceFiles = None, *, json: Json = False, config: ConfigFile = None
-) -> None:
+def prices_check(files: YamlFiles = None, *, json: Json = False, config: ConfigFile = None) -> None:
     """Check files of prices, contracts and aliases. Exit code 1 if one cannot be used.
 
     Examples:
@@ -92,7 +88,7 @@ def prices_check(
       farebox prices check overlays/ contracts.yaml
     """
     with told_plainly():
-        checked = check_files(_named(files) if files else _in_use(load_config(config)))
+        checked = check_files(yaml_files(files) if files else _in_use(load_config(config)))
     faults = checked["error"].drop_nulls()
     if json:
         print_json({"files": checked.to_dicts()})
@@ -124,9 +120,9 @@ def prices_diff(
     with told_plainly():
         if after is None:
             settings = load_config(config)
-            books = (_book_in_use(settings), _book_in_use(settings, _named([before])))
+            books = (_book_in_use(settings), _book_in_use(settings, yaml_files([before])))
         else:
-            books = (load_price_book(_named([before])), load_price_book(_named([after])))
+            books = (load_price_book(yaml_files([before])), load_price_book(yaml_files([after])))
     changed = compare(*books)
     if json:
         versions = {"before": books[0].version, "after": books[1].version}
@@ -139,40 +135,6 @@ def prices_diff(
         out.print("no list price differs; rules, regional factors, contracts or aliases may")
 
 
-@plans.command("show")
-def plans_show(*, json: Json = False, config: ConfigFile = None) -> None:
-    """Show the tiers of every plan in use: limits and price.
-
-    Example:
-      farebox plans show
-    """
-    with told_plainly():
-        tiers = load_plans(load_config(config).plans.paths).tiers
-    if json:
-        print_json({"tiers": tiers.to_dicts()})
-    else:
-        out.print(_tier_table(tiers))
-
-
-@plans.command("check")
-def plans_check(
-    files: _PriceFiles = None, *, json: Json = False, config: ConfigFile = None
-) -> None:
-    """Check files of plans together with those that are shipped. Exit code 1 if one is wrong.
-
-    Examples:
-      farebox plans check
-      farebox plans check plans/acme.yaml
-    """
-    with told_plainly():
-        tiers = load_plans(_named(files) if files else load_config(config).plans.paths).tiers
-    names = tiers["plan"].unique(maintain_order=True).to_list()
-    if json:
-        print_json({"plans": names})
-    else:
-        out.print(f"{len(names)} plans, all good: {', '.join(names)}", markup=False)
-
-
 def _in_use(config: Config) -> list[Path]:
     named = config.prices
     return [*named.overlays, *named.contracts, *named.aliases]
@@ -182,7 +144,7 @@ def _book_in_use(config: Config, on_top: Sequence[Path] = ()) -> PriceBook:
     return load_price_book([*_in_use(config), *on_top])
 
 
-def _named(paths: Sequence[Path]) -> list[Path]:
+def yaml_files(paths: Sequence[Path]) -> list[Path]:
     """Return the files that are meant: of a folder, its YAML files by name."""
     files: list[Path] = []
     for path in paths:
@@ -264,22 +226,3 @@ def _each(usd: Decimal | None, unit: str) -> str:
         return "none"
     is_token = unit in TOKENS
     return f"${decimal_text(usd * TOKENS_PER_PRICE)}/M" if is_token else f"${decimal_text(usd)}"
-
-
-def _tier_table(tiers: pl.DataFrame) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for heading in ("plan", "tenant", "feature", "tier"):
-        table.add_column(heading)
-    for heading in ("price", "turns below", "tokens below"):
-        table.add_column(heading, justify="right")
-    for row in tiers.iter_rows(named=True):
-        limits = (row["turns_below"], row["tokens_below"])
-        table.add_row(
-            row["plan"],
-            row["tenant"] or "any",
-            row["feature"] or "any",
-            row["tier"],
-            f"${decimal_text(row['price_usd'])}",
-            *("no limit" if limit is None else f"{limit:,}" for limit in limits),
-        )
-    return table

@@ -67,8 +67,9 @@ def doctor(
         if files:
             priced, calls = _from_files(files, tenant or "", config)
         else:
+            began = read_moment(since)
             with reading(load_config(config)) as client:
-                priced, calls = spans_and_calls(client, read_moment(since), tenant)
+                priced, calls = spans_and_calls(client, began, tenant)
     diagnosis = examine(priced, calls)
     if json:
         print_json(diagnosis_object(diagnosis))
@@ -101,7 +102,7 @@ def _from_files(
     files: list[Path], tenant: str, config: ConfigFile
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     rules = load_rules(load_config(config))
-    bodies = list(read_requests(files))
+    bodies = [request.body for request in read_requests(files)]
     costed = cost_requests(bodies, [tenant] * len(bodies), rules)
     for refusal in costed.decoded.refusals.values():
         raise refusal

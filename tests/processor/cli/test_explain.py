@@ -1,0 +1,124 @@
+"""`farebox explain --file` on recordings: every line, every rejected span, sums to the total."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from .conftest import CORPUS, Run
+
+pytestmark = pytest.mark.usefixtures("wide")
+
+CASES = sorted(
+    path.name
+    for path in CORPUS.iterdir()
+    if path.name.startswith("scen_") or path.name.endswith("_both")
+)
+
+REJECTED = {
+    "native_ga_anthropic_both": ["duplicate"],
+    "oi_langchain_openai_both": ["duplicate", "duplicate"],
+    "scen_app_retry": [],
+    "scen_runaway_loop": [],
+    "tl_native_anthropic_both": ["duplicate"],
+}
+
+
+def bill_of(run: Run, case: str) -> dict[str, Any]:
+    result = run("explain", "--file", CORPUS / case / "case.pb", "--json")
+
+    assert result.exit_code == 0, result.output
+    bill: dict[str, Any] = json.loads(result.stdout)
+    return bill
+
+
+def truth_of(case: str) -> Decimal:
+    """What the provider charged, without the web searches that none of these spans can show."""
+    truth = json.loads((CORPUS / case / "truth.json").read_text())
+    return Decimal(truth["expected"]["without_server_tools_usd"])
+
+
+def test_every_recording_of_a_scenario_or_of_two_emitters_is_held_here() -> None:
+    assert list(REJECTED) == CASES
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_lines_of_the_billed_spans_sum_to_the_total_and_to_the_truth(
+    run: Run, case: str
+) -> None:
+    bill = bill_of(run, case)
+
+    billed = [span for span in bill["spans"] if span["call"] and span["call"]["billed"]]
+    lines = [line for span in billed for line in span["lines"]]
+    assert sum(Decimal(line["amount_usd"]) for line in lines) == Decimal(bill["total_usd"])
+    assert Decimal(bill["total_usd"]) == truth_of(case)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_line_multiplies_out_and_the_lines_of_a_span_sum_to_its_cost(
+    run: Run, case: str
+) -> None:
+    calls = [span for span in bill_of(run, case)["spans"] if span["call"]]
+
+    for span in calls:
+        amounts = [Decimal(line["amount_usd"]) for line in span["lines"]]
+        assert amounts == [
+            Decimal(line["quantity"]) * Decimal(line["unit_price_usd"]) for line in span["lines"]
+        ]
+        assert sum(amounts) == Decimal(span["call"]["cost_usd"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_rejected_span_says_why_and_which_span_was_billed_instead(run: Run, case: str) -> None:
+    calls = [span for span in bill_of(run, case)["spans"] if span["call"]]
+
+    rejected = [span["call"] for span in calls if span["call"]["rejected_as"]]
+    billed = {(span["trace_id"], span["span_id"]) for span in calls if span["call"]["billed"]}
+    assert [call["rejected_as"] for call in rejected] == REJECTED[case]
+    assert {(c["billed_instead_trace_id"], c["billed_instead"]) for c in rejected} <= billed
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_text_shows_every_span_every_line_and_every_rejection(run: Run, case: str) -> None:
+    bill = bill_of(run, case)
+
+    text = run("explain", "--file", CORPUS / case / "case.pb").stdout
+
+    shown = text.splitlines()
+    lines = [line for span in bill["spans"] for line in span["lines"]]
+    assert len(shown) == 1 + len(bill["spans"]) + len(lines) + 1
+    for line in lines:
+        quantity = f"{Decimal(line['quantity']):,}"
+        assert any(
+            f"{line['item']} {quantity} × $" in row and row.endswith(f"= ${line['amount_usd']}")
+            for row in shown
+        )
+    for span in bill["spans"]:
+        assert any(span["span_name"] in row for row in shown)
+        call = span["call"]
+        if call and call["rejected_as"]:
+            assert any(
+                call["rejected_as"] in row
+                and f"billed instead: span {call['billed_instead']}" in row
+                for row in shown
+            )
+
+
+def test_a_bill_reads_like_this(run: Run) -> None:
+    result = run("explain", "--file", CORPUS / "scen_app_retry" / "case.pb")
+
+    assert (
+        result.stdout
+        == """\
+conv-retry-1
+├── POST /chat
+│   ├── chat gpt-4o · gpt-4o · $0 · exact: failed_without_usage
+│   ├── chat gpt-4o · gpt-4o · attempt 2 · $0 · exact: failed_without_usage
+│   └── chat gpt-4o · gpt-4o-2026-08-06 · attempt 3 · $0.005968 · exact · genai-prices 0.2.3: gpt-4o
+│       ├── input_tokens 487 × $2.5/M = $0.0012175
+│       ├── cache_read_tokens 1,024 × $1.25/M = $0.00128
+│       └── output_tokens 347 × $10/M = $0.00347
+└── total $0.005968
+"""
+    )
