@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agents import set_trace_processors
 from opentelemetry import trace
 
 from farebox_processor.config import Config
@@ -39,6 +40,7 @@ def providers(
     double: ProviderDouble, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pytest.MonkeyPatch]:
     """The SDKs' own variables point to the doubles."""
+    set_trace_processors([])  # by default traces go to OpenAI as well
     with running_gemini() as gemini:
         gemini.answer(20, 10)
         for name, value in {

@@ -5,7 +5,13 @@ from typing import Final
 
 import anthropic
 import openai
-from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool
+from agents import (
+    Agent,
+    OpenAIChatCompletionsModel,
+    Runner,
+    function_tool,
+    set_trace_processors,
+)
 from google import genai
 from google.genai.types import (
     AutomaticFunctionCallingConfig,
@@ -32,6 +38,9 @@ TOOL_CALL: Final = Reply(
     tokens=Tokens(input=600, output=40), tool_calls=(ToolCall("weather", {"city": "Paris"}),)
 )
 TOOL_ANSWER: Final = Reply(text="It is 21 degrees.", tokens=Tokens(input=680, output=25))
+
+# The agents library sends its traces to OpenAI by default.
+set_trace_processors([])
 
 
 def weather(city: str) -> str:
