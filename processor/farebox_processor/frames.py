@@ -21,6 +21,7 @@ __all__ = [
     "PLAN_TIERS",
     "PRICED_SPANS",
     "REJECTIONS",
+    "SET_VERSION",
     "SPANS",
     "TOKENS",
     "TRACES",
@@ -226,9 +227,14 @@ PRICED_SPANS: Final[Schema] = {name: SPANS[name] for name in _STORED} | USAGE | 
 
 # --- roll up ----------------------------------------------------------------------------------
 
+SET_VERSION: Final = pl.Decimal(38, 0)
+"""A sum over spans of their versions: it grows with every span that is added or replaced."""
+
 _VERSION: Final[Schema] = {
     "rating_revision": pl.UInt16(),
     "spans_in_set": pl.UInt64(),  # distinct spans of the set that was rolled up
+    "own_version": SET_VERSION,  # of the spans of this trace
+    "set_version": SET_VERSION,  # of all spans of the set
 }
 
 _CALL_FACTS: Final = (

@@ -1,82 +1,163 @@
 """The set of live traces: priced spans in, whole sets of traces to roll up out.
 
-It holds what the roll up needs of every span of a live trace, in columns and without content. A
-trace that was evicted is not lost, only no longer complete here: it is left to repair, which reads
-it back from `spans`.
+It holds every span of a live trace, in columns and without content. A trace that was evicted is not
+lost, only no longer complete here: it is left to repair, which reads it back from `spans`.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
 
 import polars as pl
 
-from farebox_processor.frames import PRICED_SPANS
+from farebox_processor.cold_spans import ColdSpans
+from farebox_processor.frames import PRICED_SPANS, Schema
+from farebox_processor.rollup.facts import what_is_called
+from farebox_processor.rollup.kin import kin_calls, kin_links
 
 __all__ = ["LiveTraces"]
 
-_TRACE = ["tenant", "trace_id"]
-_VERSION = ["tenant", "trace_id", "span_id", "rating_revision", "end_unix_nano", "content_hash"]
+# A trace is told by one number of its tenant and id: two that share one would only be kept and
+# rolled up together.
+_TRACE: Final = pl.struct("tenant", "trace_id").hash()
+_VERSION: Final = ["trace", "span_id", "rating_revision", "end_unix_nano", "content_hash"]
+_SPANS: Final[Schema] = {**PRICED_SPANS, "trace": pl.UInt64()}
+_CALLS: Final[Schema] = {
+    "trace": pl.UInt64(),
+    "response": pl.UInt64(),
+    "equal": pl.UInt64(),
+    "scope": pl.UInt64(),
+    "began": pl.Int64(),
+    "ended": pl.Int64(),
+}
+_HOT_SPANS: Final = 32_768
+"""So many spans are held as they are, about 1 kB each; the others are packed."""
+_PACK_SPANS: Final = 8_192
+_CHUNKS: Final = 64
+"""More pieces of a column than this slow every question to it."""
+
+
+def _none(schema: Schema) -> pl.DataFrame:
+    return pl.DataFrame(schema=schema)
 
 
 @dataclass(slots=True)
 class LiveTraces:
-    """Spans of the traces that are still being written, bounded by their number."""
+    """Spans of the traces that are still being written, bounded by their number and by silence."""
 
     max_spans: int
     """Above it the traces that have been silent the longest are evicted."""
-    _spans: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict(PRICED_SPANS)))
-    _dirty: pl.DataFrame = field(
-        default_factory=lambda: pl.DataFrame(schema={"tenant": pl.String, "trace_id": pl.String})
-    )
+    idle_s: int = 3_600
+    """Traces that ended so much earlier than what comes now, by event time, are evicted."""
     evicted: int = 0
     """How many traces have been evicted so far."""
+    _hot: pl.DataFrame = field(default_factory=lambda: _none(_SPANS))
+    _cold: ColdSpans = field(init=False)
+    _calls: pl.DataFrame = field(default_factory=lambda: _none(_CALLS))
+    _links: pl.DataFrame = field(
+        default_factory=lambda: _none({"left": pl.UInt64(), "right": pl.UInt64()})
+    )
+    _dirty: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.UInt64))
+
+    def __post_init__(self) -> None:
+        self._cold = ColdSpans(pack_spans=max(1, min(_PACK_SPANS, self.max_spans // 16)))
 
     def __len__(self) -> int:
-        return self._spans.height
+        return self._hot.height + len(self._cold)
 
     @property
     def traces(self) -> int:
         """How many traces are live."""
-        return self._spans.select(_TRACE).n_unique()
+        return self._hot["trace"].n_unique() + self._cold.traces.len()
+
+    @property
+    def dirty(self) -> int:
+        """How many traces have changed since they were settled."""
+        return self._dirty.len()
 
     def add(self, priced: pl.DataFrame) -> int:
         """Take priced spans; what is there already marks nothing dirty. Return how many are new."""
-        priced = priced.select(*PRICED_SPANS)
-        new = priced.join(self._spans, on=_VERSION, how="anti").unique(_VERSION)
-        if not new.height:
-            return 0
-        self._spans = pl.concat([self._spans, new])
-        self._dirty = pl.concat([self._dirty, new.select(_TRACE)]).unique()
+        new = self._take(priced)
+        self._dirty = pl.concat([self._dirty, new["trace"]]).unique()
+        self._make_room(new)
         return new.height
 
+    def complete(self, stored: pl.DataFrame) -> None:
+        """Take spans that were read back and rolled up: they make live traces whole again."""
+        live = pl.concat([self._hot["trace"], self._cold.traces]).unique()
+        known = stored.filter(_TRACE.is_in(live.implode()))
+        self._make_room(self._take(known))
+
     def dirty_sets(self) -> pl.DataFrame:
-        """Return all spans of the traces that changed, and of the traces tied to them."""
+        """Return all spans of the traces that changed, and of the traces that are their kin."""
         reached = self._dirty
         while True:
-            spans = self._spans.join(reached, on=_TRACE, how="semi")
-            tied = self._spans.join(
-                spans.filter(pl.col("response_id").is_not_null()).select("tenant", "response_id"),
-                on=["tenant", "response_id"],
-                how="semi",
+            linked = self._links.filter(
+                pl.col("left").is_in(reached.implode()) | pl.col("right").is_in(reached.implode())
             )
-            wider = pl.concat([reached, tied.select(_TRACE)]).unique()
-            if wider.height == reached.height:
-                return spans
+            wider = pl.concat([reached, linked["left"], linked["right"]]).unique()
+            if wider.len() == reached.len():
+                break
             reached = wider
+        self._warm(reached)
+        return self._hot.filter(pl.col("trace").is_in(reached.implode())).drop("trace")
 
     def settle(self) -> None:
-        """Note that the dirty sets have been rolled up and stored; make room if need be."""
+        """Note that the dirty sets have been rolled up and stored."""
         self._dirty = self._dirty.clear()
-        if self._spans.height > self.max_spans:
-            self._evict()
 
-    def _evict(self) -> None:
-        """Keep the most recently seen traces within the bound, in order of their last span."""
-        seen = pl.int_range(pl.len())
-        last_seen = (
-            self._spans.group_by(_TRACE)
-            .agg(last=seen.max(), spans=pl.len())
-            .sort("last", descending=True)
+    def _take(self, priced: pl.DataFrame) -> pl.DataFrame:
+        """Hold what is new among `priced`, and return it."""
+        named = priced.select(*PRICED_SPANS).with_columns(trace=_TRACE)
+        self._warm(named["trace"].unique())
+        new = named.join(self._hot, on=_VERSION, how="anti").unique(_VERSION, maintain_order=True)
+        if new.height:
+            self._hot = pl.concat([self._hot, new])
+            self._link(new)
+        return new
+
+    def _link(self, new: pl.DataFrame) -> None:
+        """Note the calls of new spans, and which traces they tie together."""
+        candidates = new.filter("candidate").with_columns(*what_is_called())
+        calls = kin_calls(candidates).select(*_CALLS)
+        self._calls = pl.concat([self._calls, calls])
+        if self._calls.n_chunks() > _CHUNKS:
+            self._calls = self._calls.rechunk()
+        about = self._calls.filter(
+            pl.col("response").is_in(calls["response"].drop_nulls().implode())
+            | pl.col("equal").is_in(calls["equal"].drop_nulls().implode())
         )
-        keep = last_seen.filter(pl.col("spans").cum_sum() <= self.max_spans)
-        self.evicted += last_seen.height - keep.height
-        self._spans = self._spans.join(keep, on=_TRACE, how="semi", maintain_order="left").rechunk()
+        self._links = pl.concat([self._links, kin_links(about)]).unique()
+
+    def _warm(self, traces: pl.Series) -> None:
+        """Bring back the spans of `traces` that were packed."""
+        self._hot = pl.concat([self._hot, *self._cold.take(traces)])
+
+    def _make_room(self, new: pl.DataFrame) -> None:
+        """Pack what was used least recently, and drop what is too much or too old."""
+        hot_spans = min(_HOT_SPANS, self.max_spans // 2)
+        if self._hot.height > hot_spans:
+            # The latest half stays; no trace is split.
+            last = self._hot.with_row_index("at").group_by("trace").agg(pl.col("at").max())
+            stays = last.filter(pl.col("at") >= self._hot.height - hot_spans // 2)
+            keep = pl.col("trace").is_in(stays["trace"].implode())
+            self._cold.put(self._hot.filter(~keep))
+            self._hot = self._hot.filter(keep)
+        gone = self._cold.shrink(max(0, self.max_spans - self._hot.height))
+        moment = new["ended_at"].median()
+        if isinstance(moment, datetime):
+            gone = pl.concat([gone, self._cold.forget(moment - timedelta(seconds=self.idle_s))])
+        if self._hot.height > self.max_spans:
+            # One trace that is larger than all of them may be.
+            gone = pl.concat([gone, self._hot["trace"].unique()])
+            self._hot = self._hot.clear()
+        if gone.len():
+            self._forget(gone)
+
+    def _forget(self, traces: pl.Series) -> None:
+        self.evicted += traces.len()
+        gone = traces.implode()
+        self._calls = self._calls.filter(~pl.col("trace").is_in(gone))
+        self._links = self._links.filter(~pl.col("left").is_in(gone) & ~pl.col("right").is_in(gone))
+        # What is evicted before it could be stored is stale in the store: repair sees it.
+        self._dirty = self._dirty.filter(~self._dirty.is_in(gone))

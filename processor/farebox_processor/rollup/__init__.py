@@ -13,6 +13,7 @@ from farebox_processor.price_book import PriceBook
 from farebox_processor.rollup.attempts import link_attempts
 from farebox_processor.rollup.facts import facts_of
 from farebox_processor.rollup.identity import identify_traces
+from farebox_processor.rollup.kin import group_kin
 from farebox_processor.rollup.rejection import choose_winners, reject_covered
 from farebox_processor.rollup.ties import group_traces, group_twins
 from farebox_processor.rollup.totals import call_rows, trace_rows
@@ -43,12 +44,13 @@ def roll_up(priced: pl.DataFrame, book: PriceBook) -> RolledUp:
     facts = facts.with_columns(depth=pl.Series(tree.depth, dtype=pl.Int64))
 
     candidates = facts.filter("candidate")
+    kin = group_kin(candidates, facts["trace"].n_unique())
     candidates = choose_winners(candidates.with_columns(twins=group_twins(candidates)))
     completed = complete_winners(candidates, priced, book)
     candidates = reject_covered(candidates, tree)
     candidates = link_attempts(candidates, facts, tree)
     candidates = number_turns(candidates, facts, tree)
 
-    traces = identify_traces(facts, group_traces(candidates, facts))
+    traces = identify_traces(facts, group_traces(candidates, facts), kin)
     calls = call_rows(candidates, traces, priced, completed)
     return RolledUp(calls=calls.drop("trace"), traces=trace_rows(facts, traces, calls))

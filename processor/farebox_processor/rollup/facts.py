@@ -9,7 +9,10 @@ import polars as pl
 from farebox_processor.frames import DIMENSIONS, TOKENS
 from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER
 
-__all__ = ["facts_of", "ranks_of"]
+__all__ = ["EQUAL_CALL", "facts_of", "ranks_of", "what_is_called"]
+
+EQUAL_CALL = ("tenant", "service_name", "call_kind", "subject")
+"""What two records of one call have in common, beside the totals of what went in and out."""
 
 _AS_THEY_ARE = (
     "tenant",
@@ -28,6 +31,8 @@ _AS_THEY_ARE = (
     "request_model",
     "response_id",
     "rating_revision",
+    "end_unix_nano",
+    "content_hash",
 )
 _FLAGS = ("candidate", "conversation_ended", "has_usage", "is_error", "ends_in_tool_call")
 _INPUT = [name for name in TOKENS if name.startswith(("input", "cache"))]
@@ -48,10 +53,7 @@ def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
         .select(
             *_AS_THEY_ARE,
             *(pl.col(name).fill_null(False) for name in _FLAGS),
-            # What the call was for: twins and wrappers have it in common.
-            subject=pl.coalesce("priced_model", "model", "tool_name"),
-            input_total=_total(_INPUT),
-            output_total=_total(_OUTPUT),
+            *what_is_called(),
             quantities_told=_quantities_told(),
             trust=_trust(),
         )
@@ -63,6 +65,15 @@ def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
             is_failed=pl.col("is_error") & ~pl.col("has_usage"),
         )
         .collect(engine="in-memory")
+    )
+
+
+def what_is_called() -> tuple[pl.Expr, ...]:
+    """Return `subject`, what a call was for, and the totals of what went in and came out."""
+    return (
+        pl.coalesce("priced_model", "model", "tool_name").alias("subject"),
+        _total(_INPUT).alias("input_total"),
+        _total(_OUTPUT).alias("output_total"),
     )
 
 

@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-__all__ = ["group_traces", "group_twins"]
+from farebox_processor.rollup.facts import EQUAL_CALL
+
+__all__ = ["connect", "group_traces", "group_twins"]
 
 Index = npt.NDArray[np.int64]
 
-_EQUAL_CALL = ["tenant", "service_name", "call_kind", "subject", "input_total", "output_total"]
+# `place`: tools tell no totals, so equal ones are one call only within a trace.
+_EQUAL_CALL = [*EQUAL_CALL, "input_total", "output_total", "place"]
 
 
 def group_twins(candidates: pl.DataFrame) -> pl.Series:
@@ -73,7 +76,12 @@ def _nested_equals(candidates: pl.DataFrame) -> pl.DataFrame:
     told = candidates.filter(
         pl.col("subject").is_not_null()
         & (pl.col("output_total").is_not_null() | (pl.col("call_kind") == "tool"))
-    ).with_columns(pl.col("input_total", "output_total").fill_null(-1))
+    ).with_columns(
+        pl.col("input_total", "output_total").fill_null(-1),
+        place=pl.when(pl.col("call_kind") == "tool")
+        .then(pl.col("trace").cast(pl.Int64))
+        .otherwise(-1),
+    )
     crowd = told.filter(pl.col("scope_name").n_unique().over(_EQUAL_CALL) > 1).sort("started_at")
     found = [_open_around(crowd, scope) for scope in crowd["scope_name"].unique().sort()]
     return pl.concat([pl.DataFrame(schema={"left": pl.Int64, "right": pl.Int64}), *found]).unique(

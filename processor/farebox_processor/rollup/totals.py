@@ -8,7 +8,8 @@ from farebox_processor.verdicts import CostStatus
 __all__ = ["call_rows", "trace_rows"]
 
 _INHERITED = [*DIMENSIONS, "outcome"]
-_FROM_TRACE = ["conversation_id", "spans_in_set", "rating_revision", *_INHERITED]
+_VERSION = ["rating_revision", "spans_in_set", "own_version", "set_version"]
+_FROM_TRACE = ["conversation_id", *_VERSION, *_INHERITED]
 _SUMMED = {"candidates", "calls", "turns", *TOKENS} | {
     f"{what}_calls" for what in ("billed", "rejected", "failed", "unpriced")
 }
@@ -51,7 +52,7 @@ def call_rows(
             "fallback_from",
             "turn",
             "is_failed",
-            *(of_trace[name] for name in ("conversation_id", "spans_in_set", "rating_revision")),
+            *(of_trace[name] for name in ("conversation_id", *_VERSION)),
             *(pl.coalesce(pl.col(name), of_trace[name]).alias(name) for name in _INHERITED),
             billed_instead_trace_id=pl.col("trace_id").gather(place),
             billed_instead=pl.col("span_id").gather(place),

@@ -101,6 +101,8 @@ CREATE TABLE IF NOT EXISTS calls
     -- What the set of spans decides.
     rating_revision UInt16,
     spans_in_set UInt64,
+    own_version Decimal(38, 0) CODEC(ZSTD(1)),
+    set_version Decimal(38, 0) CODEC(ZSTD(1)),
     conversation_id String CODEC(ZSTD(1)),
     billed Bool,
     rejected_as LowCardinality(Nullable(String)),
@@ -113,9 +115,10 @@ CREATE TABLE IF NOT EXISTS calls
     is_waste Bool,
     turn Nullable(UInt32),
 
-    -- The later rating, then the fuller set of spans: sets only grow, so the fullest wins whoever
-    -- wrote it and in whatever order.
-    version UInt64 MATERIALIZED bitShiftLeft(toUInt64(rating_revision), 40) + spans_in_set,
+    -- The fuller trace, then the fuller set: sums over the versions of spans, which grow with every
+    -- span that is added, replaced or rated again, so the last state wins whoever wrote it when.
+    version UInt256 MATERIALIZED
+        bitOr(bitShiftLeft(toUInt256(own_version), 128), toUInt256(set_version)) CODEC(ZSTD(1)),
     stored_at DateTime('UTC') DEFAULT now('UTC') CODEC(Delta(4), ZSTD(1)),
 
     -- Dashboards ask for a range of time; calls of one time are stored together.

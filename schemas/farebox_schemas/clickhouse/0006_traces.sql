@@ -7,6 +7,8 @@ CREATE TABLE IF NOT EXISTS traces
     trace_id String CODEC(ZSTD(1)),
     rating_revision UInt16,
     spans_in_set UInt64,
+    own_version Decimal(38, 0) CODEC(ZSTD(1)),
+    set_version Decimal(38, 0) CODEC(ZSTD(1)),
 
     -- Which conversation.
     conversation_id String CODEC(ZSTD(1)),
@@ -69,7 +71,8 @@ CREATE TABLE IF NOT EXISTS traces
     environment LowCardinality(Nullable(String)),
 
     -- As in `calls`.
-    version UInt64 MATERIALIZED bitShiftLeft(toUInt64(rating_revision), 40) + spans_in_set,
+    version UInt256 MATERIALIZED
+        bitOr(bitShiftLeft(toUInt256(own_version), 128), toUInt256(set_version)) CODEC(ZSTD(1)),
     stored_at DateTime('UTC') DEFAULT now('UTC') CODEC(Delta(4), ZSTD(1)),
 
     -- A conversation is looked up by its id, which is not in the key; one false hit in 1000.

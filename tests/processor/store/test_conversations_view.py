@@ -293,7 +293,7 @@ def test_without_plans_a_conversation_has_no_tier(client: Client, traces: Rows) 
 @pytest.mark.usefixtures("plans")
 def test_an_id_learned_late_moves_the_trace(client: Client, traces: Rows) -> None:
     Writer(client).write("traces", traces({"conversation_id": "unknown so far"}))
-    Writer(client).write("traces", traces({"conversation_id": "c-1", "spans_in_set": 2}))
+    Writer(client).write("traces", traces({"conversation_id": "c-1", "own_version": 2}))
 
     assert read(client, "acme")["conversation_id"].to_list() == ["c-1"]
 

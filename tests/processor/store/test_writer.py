@@ -122,19 +122,19 @@ def test_two_contents_in_two_months_are_still_one_span(client: Client, spans: Ro
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
-def test_the_fullest_trace_of_the_latest_rating_stands_in_any_order(
+def test_the_fullest_trace_of_the_fullest_set_stands_in_any_order(
     client: Client, traces: Rows, order: list[int]
 ) -> None:
     rows = traces(
-        {"conversation_id": "of one span"},
-        {"conversation_id": "of nine spans", "spans_in_set": 9},
-        {"conversation_id": "rated again", "spans_in_set": 8, "rating_revision": 2},
+        {"conversation_id": "of one span", "own_version": 1, "set_version": 12},
+        {"conversation_id": "of nine spans", "own_version": 9},
+        {"conversation_id": "of nine spans in a greater set", "own_version": 9, "set_version": 11},
     )
 
     for position in order:
         Writer(client).write("traces", rows[position])
 
-    assert stored(client, "SELECT conversation_id FROM traces FINAL") == [("rated again",)]
+    assert stored(client, "SELECT conversation_id FROM traces FINAL") == [("of nine spans in a greater set",)]
 
 
 def test_no_insert_touches_more_than_90_partitions(client: Client, evidence: Rows) -> None:

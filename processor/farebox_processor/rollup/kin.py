@@ -1,0 +1,77 @@
+"""Calls in, out: which traces have to be rolled up together, because one may bear on another.
+
+Wider than ties.py, which says which calls are one: there, a new span may come between two that were
+paired before. Kinship only grows as spans arrive. Calls are kin that carry one response id; and,
+where an id is missing, equal calls of several scopes whose times overlap, one by one or in a chain.
+"""
+
+import polars as pl
+
+from farebox_processor.rollup.facts import EQUAL_CALL
+from farebox_processor.rollup.ties import connect
+
+__all__ = ["group_kin", "kin_calls", "kin_links"]
+
+
+def kin_calls(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Return what kinship is decided by, one narrow row per call, with its `trace` as given.
+
+    Wants the columns of facts.EQUAL_CALL, call_kind, response_id, scope_name and the times.
+    """
+    told = pl.col("subject").is_not_null() & (
+        pl.col("output_total").is_not_null() | (pl.col("call_kind") == "tool")
+    )
+    ended = pl.max_horizontal("started_at", "ended_at")
+    return candidates.filter(pl.col("call_kind") != "agent").select(
+        "trace",
+        response=pl.when(pl.col("response_id").is_not_null()).then(
+            pl.struct("tenant", "response_id").hash()
+        ),
+        equal=pl.when(told).then(
+            pl.struct(
+                pl.col(EQUAL_CALL).fill_null(pl.lit("")),
+                pl.col("input_total", "output_total").fill_null(-1),
+                # Tools tell no totals: equal ones of two traces are two.
+                place=pl.when(pl.col("call_kind") == "tool").then("trace"),
+            ).hash()
+        ),
+        scope=pl.col("scope_name").hash(),
+        # An end before its start: the time lies between them all the same.
+        began=pl.min_horizontal("started_at", "ended_at").to_physical(),
+        ended=ended.to_physical(),
+    )
+
+
+def kin_links(calls: pl.DataFrame) -> pl.DataFrame:
+    """Return pairs of traces, `left` and `right`, that connect all kin among `calls`."""
+    return pl.concat([_same_response(calls), _overlapping_equals(calls)]).unique(
+        maintain_order=True
+    )
+
+
+def group_kin(candidates: pl.DataFrame, traces: int) -> pl.Series:
+    """Return the kin of each of so many numbered traces: the smallest number among them."""
+    return pl.Series("kin", connect(traces, kin_links(kin_calls(candidates))), dtype=pl.UInt32)
+
+
+def _same_response(calls: pl.DataFrame) -> pl.DataFrame:
+    first = pl.col("trace").first().over("response")
+    return _links(calls.filter(pl.col("response").is_not_null()), first)
+
+
+def _overlapping_equals(calls: pl.DataFrame) -> pl.DataFrame:
+    several = (pl.col("scope").n_unique() > 1) & (pl.col("response").null_count() > 0)
+    open_until = pl.col("ended").cum_max().shift().over("equal")
+    crowds = (
+        calls.filter(pl.col("equal").is_not_null())
+        .filter(several.over("equal"))
+        .sort("equal", "began")
+        .with_columns(crowd=(pl.col("began") > open_until).fill_null(True).cum_sum())
+        .filter(several.over("crowd"))
+    )
+    return _links(crowds, pl.col("trace").first().over("crowd"))
+
+
+def _links(calls: pl.DataFrame, first: pl.Expr) -> pl.DataFrame:
+    pairs = calls.select(left=pl.col("trace"), right=first)
+    return pairs.filter(pl.col("left") != pl.col("right"))
