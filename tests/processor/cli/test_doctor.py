@@ -3,12 +3,15 @@
 import json
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from starlette.types import ASGIApp
 
 from farebox_processor.cli import doctor as command
+from farebox_processor.clickhouse_endpoint import read_only_endpoint
 from farebox_processor.config import Config
 from farebox_processor.doctor_findings import KINDS
 from farebox_processor.pipeline import cost_requests, roll_up_set
@@ -128,6 +131,21 @@ def test_the_store_gives_what_the_file_gives(run: Run, store: dict[str, str]) ->
 
     assert of_store.exit_code == 0, of_store.output
     assert of_store.stdout == of_file.stdout
+
+
+def test_an_embedded_store_is_read_through_the_server_that_has_it_open(
+    run: Run, store: dict[str, str], serve: Callable[[ASGIApp], int]
+) -> None:
+    dsn, database = store["FAREBOX_STORE__DSN"], store["FAREBOX_STORE__DATABASE"]
+    port = serve(read_only_endpoint(dsn, database))
+    settings = store | {
+        "FAREBOX_STORE__DSN": "embedded:where/it/is/not",
+        "FAREBOX_CLICKHOUSE_ENDPOINT__PORT": str(port),
+    }
+
+    result = run("doctor", "--from", "store", "--since", "2026-11-21", "--json", **settings)
+
+    assert result.stdout == run("doctor", BOTH, "--json").stdout
 
 
 def test_a_store_without_recent_spans_says_so(run: Run, store: dict[str, str]) -> None:
