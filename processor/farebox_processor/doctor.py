@@ -75,9 +75,10 @@ class Diagnosis:
     """doctor_findings.FINDINGS: first what has no price, then what most dollars hang on."""
 
     @property
-    def billed_usd(self) -> Decimal:
-        """What the calls cost, each billed once; calls without a price are not in it."""
-        return Decimal(self.emitters["cost_usd"].sum())
+    def billed_usd(self) -> Decimal | None:
+        """What the calls with a price cost, each billed once; None if none of them has one."""
+        costs = self.emitters.filter(pl.col("billed_calls") > 0)["cost_usd"]
+        return None if costs.len() and costs.null_count() == costs.len() else Decimal(costs.sum())
 
     @property
     def repeated_usd(self) -> Decimal:

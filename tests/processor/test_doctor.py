@@ -82,12 +82,12 @@ def only(diagnosis: Diagnosis) -> dict[str, Any]:
         ),
         (
             "v2_openai_stream_nousage",
-            "0",
+            None,
             [(OPENAI_V2, "unpriced", "usage_missing", None, 1, None, 1)],
         ),
         (
             "goa_openai_agents",
-            "0",
+            None,
             [(f"{OPENAI}_agents", "unpriced", "usage_missing", None, 1, None, 1)],
         ),
         # 2 048 tokens written at $3.75/M for five minutes or at $6/M for an hour.
@@ -156,12 +156,12 @@ def only(diagnosis: Diagnosis) -> dict[str, Any]:
 def test_a_recording_shows_what_its_emitters_drop_and_repeat(
     recorded: Callable[..., tuple[pl.DataFrame, pl.DataFrame]],
     recording: str,
-    billed_usd: str,
+    billed_usd: str | None,
     findings: list[tuple[Any, ...]],
 ) -> None:
     diagnosis = examine(*recorded(recording))
 
-    assert diagnosis.billed_usd == Decimal(billed_usd)
+    assert diagnosis.billed_usd == (None if billed_usd is None else Decimal(billed_usd))
     assert found(diagnosis) == [
         (*facts, None if worth is None else Decimal(worth), without)
         for *facts, worth, without in findings
@@ -213,6 +213,7 @@ def test_adding_up_every_span_would_charge_what_is_billed_and_what_is_repeated(
     diagnosis = examine(priced, calls)
 
     claimed = Decimal(calls["cost_usd"].sum())
+    assert diagnosis.billed_usd is not None
     assert diagnosis.billed_usd + diagnosis.repeated_usd == claimed
     repeated = diagnosis.findings.filter(kind="repeated")
     assert Decimal(repeated["worth_usd"].sum()) == diagnosis.repeated_usd
@@ -298,6 +299,7 @@ def test_an_emitter_without_any_price_costs_an_unknown_amount_and_not_nothing(
     )
 
     assert only(diagnosis)["cost_usd"] is None
+    assert diagnosis.billed_usd is None
 
 
 def test_a_failed_attempt_without_usage_is_nothing_to_mend(rules: Rules) -> None:

@@ -130,12 +130,13 @@ def _print(diagnosis: Diagnosis) -> None:
     for finding in diagnosis.findings.iter_rows(named=True):
         _print_finding(finding)
     _print_blindness(calling)
-    out.print(f"The calls cost [bold]{money(diagnosis.billed_usd)}[/bold], each billed once.")
+    if diagnosis.billed_usd is not None:
+        out.print(f"The calls cost [bold]{money(diagnosis.billed_usd)}[/bold], each billed once.")
     if diagnosis.repeated_usd:
         out.print(f"Adding up every span would charge {money(diagnosis.repeated_usd)} more.")
     unpriced = int(diagnosis.emitters["unpriced_calls"].sum())
     if unpriced:
-        out.print(f"{unpriced:,} billed calls have no price and are not in it.", style="red")
+        out.print(f"Billed calls whose cost is unknown, in no sum: {unpriced:,}.", style="red")
 
 
 def _emitter_table(emitters: pl.DataFrame) -> Table:
