@@ -24,8 +24,10 @@ __all__ = [
     "conversations",
     "spans_of_conversation",
     "spans_of_traces",
+    "spent_since",
     "stale_traces",
     "totals",
+    "used_between",
 ]
 
 TOTALS_BY: Final = ("tenant", "tier", *DIMENSIONS)
@@ -84,6 +86,23 @@ def totals(
         raise ConfigError(f"no totals by {dimension!r}; use one of {', '.join(TOTALS_BY)}")
     names = {"since": which.since, "until": which.until, "tenant": which.tenant}
     return _read(client, "totals", {**names, "dimension": dimension, "limit": limit})
+
+
+def used_between(client: Client, starts: datetime, ends: datetime) -> pl.DataFrame:
+    """Return what conversations used and cost from `starts` until before `ends`.
+
+    Several rows a conversation: tenant, conversation_id, model, DIMENSIONS, TOKENS, cost_usd.
+    """
+    return _read(client, "used_between", {"starts": starts, "ends": ends})
+
+
+def spent_since(client: Client, month: datetime, day: datetime, *, until: datetime) -> pl.DataFrame:
+    """Return what each tenant, user_id and feature spent since `month` and `day` began.
+
+    Columns day_usd, month_usd, and how many calls are missing in them: day_unpriced,
+    month_unpriced.
+    """
+    return _read(client, "spent_since", {"month": month, "day": day, "until": until})
 
 
 def stale_traces(client: Client, stored_since: datetime, *, limit: int) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from typing import Final
 import polars as pl
 
 from farebox_processor.frames import (
+    ALLOCATIONS,
     CALLS,
     EVIDENCE,
     MONEY,
@@ -47,6 +48,7 @@ TABLES: Final[dict[str, Schema]] = {
     "dead_letter": DEAD_LETTERS,
     "plans": PLAN_TIERS,
     "prices": PRICES,
+    "allocations": ALLOCATIONS,
 }
 """The columns that are written; the others of a table ClickHouse computes."""
 
