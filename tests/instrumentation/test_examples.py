@@ -2,7 +2,9 @@
 
 import asyncio
 import difflib
+import gc
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +19,18 @@ from support.services import TOOL_ANSWER, TOOL_CALL
 
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 
-# Third parties warn of each other's plans as they are imported.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+# Third parties warn of each other's plans as they are imported; programs end without closing.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
 @pytest.fixture
-def service(emitted: Any, double: ProviderDouble, monkeypatch: pytest.MonkeyPatch) -> Any:
+def service(emitted: Any, double: ProviderDouble, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """What the example emits, with the double for a provider."""
     monkeypatch.setenv("OPENAI_BASE_URL", f"{double.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "unused")
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", emitted.provider)
-    return emitted
+    yield emitted
+    gc.collect()  # a client that an example leaves open says so here
 
 
 def _said(service: Any, *names: str) -> list[tuple[Any, ...]]:
