@@ -78,6 +78,16 @@ class Process:
         quoted = "\n".join(f"    {line}" for line in self.lines()[-_QUOTED_LINES:])
         return ProcessFailedError(f"{self.name} {problem}. Its last lines:\n{quoted}")
 
+    def wait(self, within_s: float) -> int:
+        """Wait for the end of the process and return its exit code.
+
+        Raises ProcessFailedError if it takes longer than `within_s`.
+        """
+        try:
+            return self._popen.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise self.failed(f"has not ended within {within_s:.0f} s") from None
+
     def stop(self) -> None:
         """Ask the process to end, and make it end if it does not."""
         with suppress(ProcessLookupError):

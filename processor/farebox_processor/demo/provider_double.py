@@ -6,6 +6,7 @@ ledger of what was billed.
 
 import asyncio
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -187,6 +188,7 @@ def running_double(port: int = 0) -> Iterator[ProviderDouble]:
 
 
 if __name__ == "__main__":
-    with running_double(port=8089) as served, suppress(KeyboardInterrupt):
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 8089
+    with running_double(wanted) as served, suppress(KeyboardInterrupt):
         print(f"OpenAI base URL {served.url}/v1, Anthropic base URL {served.url}", flush=True)
         threading.Event().wait()
