@@ -58,8 +58,9 @@ def prices_show(
     """Show what a model costs, and which source each price is from.
 
     Examples:
-      farebox prices show gpt-4o --tier batch
-      farebox prices show claude-sonnet-4-5 --provider gcp.vertex_ai --region europe-west1
+
+    - `farebox prices show gpt-4o --tier batch`
+    - `farebox prices show claude-sonnet-4-5 --provider gcp.vertex_ai --region europe-west1`
     """
     terms = CallTerms(provider, model, region=region, service_tier=tier, tenant=tenant)
     with told_plainly():
@@ -84,8 +85,9 @@ def prices_check(files: YamlFiles = None, *, json: Json = False, config: ConfigF
     """Check files of prices, contracts and aliases. Exit code 1 if one cannot be used.
 
     Examples:
-      farebox prices check
-      farebox prices check overlays/ contracts.yaml
+
+    - `farebox prices check`
+    - `farebox prices check overlays/ contracts.yaml`
     """
     with told_plainly():
         checked = check_files(yaml_files(files) if files else _in_use(load_config(config)))
@@ -114,8 +116,9 @@ def prices_diff(
     """Compare two versions of your price files, or see what a file would change.
 
     Examples:
-      farebox prices diff prices-2026-10/ prices-2026-11/
-      farebox prices diff new-prices.yaml
+
+    - `farebox prices diff prices-2026-10/ prices-2026-11/`
+    - `farebox prices diff new-prices.yaml`
     """
     with told_plainly():
         if after is None:

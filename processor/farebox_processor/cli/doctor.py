@@ -58,8 +58,9 @@ def doctor(
     """Examine instrumentations: what each drops or records twice, in dollars, and what to change.
 
     Examples:
-      farebox doctor traces.jsonl
-      farebox doctor --from store --since 7d
+
+    - `farebox doctor traces.jsonl`
+    - `farebox doctor --from store --since 7d`
     """
     if bool(files) == bool(source):
         say_and_exit("name OTLP files to examine, or `--from store`; not both", code=2)

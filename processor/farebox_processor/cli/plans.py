@@ -21,7 +21,8 @@ def plans_show(*, json: Json = False, config: ConfigFile = None) -> None:
     """Show every plan in use: tiers, actions, flat fees and budgets.
 
     Example:
-      farebox plans show
+
+    - `farebox plans show`
     """
     with told_plainly():
         in_use = load_plans(load_config(config).plans.paths)
@@ -41,8 +42,9 @@ def plans_check(files: YamlFiles = None, *, json: Json = False, config: ConfigFi
     """Check files of plans together with the one that is shipped. Exit code 1 if one is wrong.
 
     Examples:
-      farebox plans check
-      farebox plans check plans/acme.yaml
+
+    - `farebox plans check`
+    - `farebox plans check plans/acme.yaml`
     """
     with told_plainly():
         tiers = load_plans(yaml_files(files) if files else load_config(config).plans.paths).tiers

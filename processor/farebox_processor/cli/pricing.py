@@ -28,8 +28,9 @@ def price(
     """Price the conversations in OTLP files. All files are one set: a call is billed once.
 
     Examples:
-      farebox price traces.jsonl
-      farebox price exported/ --json | jq '.totals'
+
+    - `farebox price traces.jsonl`
+    - `farebox price exported/ --json | jq '.totals'`
     """
     with told_plainly():
         rules = load_rules(load_config(config))

@@ -17,8 +17,9 @@ def serve(*, config: ConfigFile = None) -> None:
     configured otherwise. Ctrl-C finishes what is in flight; a second one stops at once.
 
     Examples:
-      farebox serve
-      FAREBOX_STORE__DSN=clickhouse://writer:secret@db:8123 farebox serve
+
+    - `farebox serve`
+    - `FAREBOX_STORE__DSN=clickhouse://writer:secret@db:8123 farebox serve`
     """
     from farebox_processor.server.command import run  # noqa: PLC0415 - brings the listeners
 
@@ -31,7 +32,8 @@ def config_command(*, config: ConfigFile = None) -> None:
     """Print the configuration in effect: every key, its meaning, and where its value came from.
 
     Example:
-      farebox config > farebox.yaml
+
+    - `farebox config > farebox.yaml`
     """
     with told_plainly():
         out.print(

@@ -50,8 +50,9 @@ def conversations(
     """List conversations, the costliest first.
 
     Examples:
-      farebox conversations --since 24h
-      farebox conversations --tier enterprise --feature search --json
+
+    - `farebox conversations --since 24h`
+    - `farebox conversations --tier enterprise --feature search --json`
     """
     with told_plainly():
         which = ConversationFilter(
@@ -89,7 +90,8 @@ def totals(
     """Sum conversations up by feature, tier, user or another dimension.
 
     Example:
-      farebox totals tier --since 7d
+
+    - `farebox totals tier --since 7d`
     """
     with told_plainly():
         which = ConversationFilter(
@@ -135,8 +137,9 @@ def explain_command(
     """Explain a conversation: each call line by line, what was rejected and why, the sum.
 
     Examples:
-      farebox explain chat-42
-      farebox explain --file recording.pb
+
+    - `farebox explain chat-42`
+    - `farebox explain --file recording.pb`
     """
     with told_plainly():
         if file:
