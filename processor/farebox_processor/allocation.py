@@ -84,7 +84,7 @@ def _piece(counted: pl.DataFrame, part: Decimal, cost: SharedCost) -> pl.DataFra
         .filter(pl.col("weight") > 0)
         .sort(_KEYS)
     )
-    unused = max(Decimal(0), (cost.capacity or 0) - weighed["weight"].sum())
+    unused = max(Decimal(0), (cost.capacity or 0) - sum(weighed["weight"], Decimal(0)))
     *amounts, _ = spread(part, [*weighed["weight"], unused])
     return weighed.select(*_KEYS, amount_usd=pl.Series(amounts, dtype=MONEY))
 

@@ -77,10 +77,10 @@ def _csv_places(name: str, content: str) -> Iterator[Place]:
     """Yield each row as the mapping that YAML would have; empty cells are left out."""
     reader = csv.reader(content.splitlines())
     header = next(reader, [])
-    mark = yaml.Mark(name, 0, 0, 0, None, None)
+    mark = yaml.Mark(name, 0, 0, 0, None, 0)
     Place(name, "", _mapping({column: "" for column in header}, mark)).fields(_CSV_COLUMNS, ())
     for cells in filter(None, reader):
-        line = yaml.Mark(name, 0, reader.line_num - 1, 0, None, None)
+        line = yaml.Mark(name, 0, reader.line_num - 1, 0, None, 0)
         filled = {column: cell for column, cell in zip(header, cells, strict=False) if cell.strip()}
         where = {column: cell for column, cell in filled.items() if column in _FILTERS}
         node = _mapping({key: cell for key, cell in filled.items() if key not in where}, line)

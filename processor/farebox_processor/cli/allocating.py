@@ -1,5 +1,6 @@
 """`farebox allocate`: shared costs, onto the conversations that bear them."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -33,8 +34,9 @@ def allocate_command(
     An allocation of the same id replaces the one before; one of $0 takes it back.
 
     Examples:
-      farebox allocate shared-costs.yaml --dry-run
-      farebox allocate gpu-hours.csv
+
+    - `farebox allocate shared-costs.yaml --dry-run`
+    - `farebox allocate gpu-hours.csv`
     """
     with told_plainly():
         costs = read_shared_costs(file)
@@ -63,7 +65,7 @@ def _table(costs: list[SharedCost], rows: pl.DataFrame) -> Table:
         table.add_column(heading, justify="right")
     for cost in costs:
         of_cost = rows.filter(allocation_id=cost.id)
-        unallocated = of_cost.filter("is_unallocated")["amount_usd"].sum()
+        unallocated: Decimal = of_cost.filter("is_unallocated")["amount_usd"].item()
         table.add_row(
             cost.id,
             f"{cost.starts:%Y-%m-%d %H:%M}",

@@ -4,7 +4,9 @@ import logging
 
 import typer
 
+from farebox_processor.cli.allocating import allocate_command
 from farebox_processor.cli.books import prices
+from farebox_processor.cli.budgets import budgets
 from farebox_processor.cli.doctor import doctor
 from farebox_processor.cli.plans import plans
 from farebox_processor.cli.pricing import price
@@ -31,6 +33,8 @@ app.command()(price)
 app.command()(conversations)
 app.command("explain")(explain_command)
 app.command()(totals)
+app.command()(budgets)
+app.command("allocate")(allocate_command)
 app.command()(doctor)
 app.add_typer(prices, name="prices")
 app.add_typer(plans, name="plans")
