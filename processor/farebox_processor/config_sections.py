@@ -111,7 +111,18 @@ class FlushConfig:
 class LiveConfig:
     """The traces that are kept in memory while their spans arrive."""
 
-    max_spans: int = setting(1_250_000, "Spans of all live traces together.", at_least=1)
+    max_spans: int = setting(
+        1_250_000, "Spans of all live traces together, about 200 bytes each.", at_least=1
+    )
+    idle_s: int = setting(
+        3_600, "A trace is let go when others are so many seconds further.", at_least=1
+    )
+    repair_interval_s: int = setting(
+        60, "How often rows are compared with their spans and mended, in seconds.", at_least=1
+    )
+    repair_horizon_s: int = setting(
+        86_400, "What was stored in so many seconds before a start is compared then.", at_least=1
+    )
 
 
 @dataclass(frozen=True, slots=True)

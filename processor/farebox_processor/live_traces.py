@@ -84,9 +84,12 @@ class LiveTraces:
 
     def complete(self, stored: pl.DataFrame) -> None:
         """Take spans that were read back and rolled up: they make live traces whole again."""
+        self._make_room(self._take(self.those_live(stored)))
+
+    def those_live(self, spans: pl.DataFrame) -> pl.DataFrame:
+        """Return those of `spans` whose traces are live; while others add, about those."""
         live = pl.concat([self._hot["trace"], self._cold.traces]).unique()
-        known = stored.filter(_TRACE.is_in(live.implode()))
-        self._make_room(self._take(known))
+        return spans.filter(_TRACE.is_in(live.implode()))
 
     def dirty_sets(self) -> pl.DataFrame:
         """Return all spans of the traces that changed, and of the traces that are their kin."""

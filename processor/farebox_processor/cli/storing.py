@@ -18,6 +18,7 @@ from farebox_processor.live_traces import LiveTraces
 from farebox_processor.rules import load_rules
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.metrics import Metrics
+from farebox_processor.server.repair import Repair
 from farebox_processor.store.loads import store_load
 from farebox_processor.store.migrations import migrate, pending, render
 from farebox_processor.store.writer import Writer
@@ -37,8 +38,9 @@ def migrate_command(
     """Create or update the tables. Safe to repeat.
 
     Examples:
-      farebox migrate --dry-run
-      FAREBOX_STORE__DSN=clickhouse://migrator:secret@db:8123 farebox migrate
+
+    - `farebox migrate --dry-run`
+    - `FAREBOX_STORE__DSN=clickhouse://migrator:secret@db:8123 farebox migrate`
     """
     if sql:
         typer.echo(render())
@@ -78,8 +80,9 @@ def ingest(
     """Store the spans of OTLP files, as if they had been sent. Sending again changes nothing.
 
     Examples:
-      farebox ingest traces.jsonl
-      farebox ingest exported/ --endpoint http://127.0.0.1:4318
+
+    - `farebox ingest traces.jsonl`
+    - `farebox ingest exported/ --endpoint http://127.0.0.1:4318`
     """
     with told_plainly():
         requests = list(read_requests(files))
@@ -110,6 +113,7 @@ def _store(requests: Iterable[OtlpRequest], tenant: str, config: Config) -> dict
                 raise type(verdict.refusal)(f"{request.where}: {verdict.refusal}")
             taken, rejected = taken + verdict.accepted, rejected + verdict.rejected
         ingest_.follow_up()
+        Repair(client, rules, ingest_.metrics).run()
     return {"spans_stored": taken, "spans_rejected": rejected}
 
 

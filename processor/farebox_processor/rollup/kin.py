@@ -18,8 +18,10 @@ def kin_calls(candidates: pl.DataFrame) -> pl.DataFrame:
 
     Wants the columns of facts.EQUAL_CALL, call_kind, response_id, scope_name and the times.
     """
+    # Whatever ties.py compares: what it does not is kin for nothing, which costs no money.
     told = pl.col("subject").is_not_null() & (
-        pl.col("output_total").is_not_null() | (pl.col("call_kind") == "tool")
+        pl.any_horizontal(pl.col("input_total", "output_total").is_not_null())
+        | (pl.col("call_kind") == "tool")
     )
     ended = pl.max_horizontal("started_at", "ended_at")
     return candidates.filter(pl.col("call_kind") != "agent").select(

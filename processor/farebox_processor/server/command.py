@@ -20,6 +20,7 @@ from farebox_processor.rules import load_rules
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.logs import set_up_logging
 from farebox_processor.server.metrics import Metrics
+from farebox_processor.server.repair import Repair, Repairing
 from farebox_processor.server.running import Ports, Work, serve
 from farebox_processor.store.connect import is_embedded, open_client
 from farebox_processor.store.loads import store_load
@@ -33,6 +34,8 @@ _logger = logging.getLogger(__name__)
 
 _STOPPED: Final = 0
 _FORCED: Final = 1
+_SETTLED_S: Final = 10
+"""Rows follow their spans within a second or two, here and on other replicas."""
 
 
 def run(config: Config) -> int:
@@ -43,39 +46,51 @@ def run(config: Config) -> int:
     set_up_logging(config.log, sys.stderr)
     metrics = Metrics()
     with ExitStack() as opened:
-        work = _work(config, metrics, opened)
-        ending = asyncio.run(serve(config, work, metrics, started=_log_start))
-        if ending.requests_left:
-            # A flush still uses the clients, and nobody waits for it any more.
+        work, repairing = _work(config, metrics, opened)
+        try:
+            ending = asyncio.run(serve(config, work, metrics, started=_log_start))
+        finally:
+            repaired = repairing.stop()
+        if ending.requests_left or not repaired:
+            # A flush or a repair still uses the clients, and nobody waits for it any more.
             opened.pop_all()
     _logger.info("stopped", extra=asdict(ending))
     return _FORCED if ending.forced else _STOPPED
 
 
-def _work(config: Config, metrics: Metrics, opened: ExitStack) -> Work:
-    """Load the rules and open the store, to be closed with `opened`."""
+def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Repairing]:
+    """Load the rules, open the store, to be closed with `opened`, and begin to repair."""
     rules = load_rules(config)
     # The first run of the chain takes over a second, which no sender should have to wait.
     cost_requests([b""], [""], rules)
     dsn = config.store.dsn.reveal()
-    client, checking = (
+    client, checking, comparing = (
         opened.enter_context(closing(open_client(dsn, database=config.store.database)))
-        for _ in range(2)
+        for _ in range(3)
     )
     _bring_up_to_date(client, embedded=is_embedded(dsn))
     store_load(client, "plans", rules.plans.tiers)
     store_load(client, "prices", price_list(rules.book))
-    live = LiveTraces(config.live.max_spans)
+    live = LiveTraces(config.live.max_spans, config.live.idle_s)
     ingest = Ingest(
         Writer(client), rules, live, metrics, config.store.evidence, config.store.content
     )
-    return Work(
+    work = Work(
         flush=ingest.flush,
         bury=ingest.bury,
         check_store=lambda: _check_schema(checking),
         follow_up=ingest.follow_up,
         clickhouse_endpoint=_clickhouse_endpoint(config, dsn),
     )
+    repair = Repair(
+        comparing,
+        rules,
+        metrics,
+        ingest,
+        horizon_s=config.live.repair_horizon_s,
+        settled_s=_SETTLED_S,
+    )
+    return work, Repairing(repair, metrics, interval_s=config.live.repair_interval_s)
 
 
 def _clickhouse_endpoint(config: Config, dsn: str) -> ASGIApp | None:

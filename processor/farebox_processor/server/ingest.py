@@ -1,6 +1,7 @@
 """One flush for real: bodies in, rows in ClickHouse, verdicts out; then traces from live spans."""
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,7 @@ class Ingest:
     content: bool = False
     """Whether prompts and answers are among what is kept as it came."""
     _stored_lately: list[pl.DataFrame] = field(default_factory=list)
+    _read_back: deque[pl.DataFrame] = field(default_factory=deque)
 
     def flush(self, bodies: Sequence[bytes], tenants: Sequence[str]) -> list[Verdict]:
         """Store the spans of the requests and return a verdict on each.
@@ -60,21 +62,23 @@ class Ingest:
         lately, self._stored_lately = self._stored_lately, []
         for stored in lately:
             self.live.add(stored)
+        while self._read_back:
+            self.live.complete(self._read_back.popleft())
         self.metrics.live_spans.set(len(self.live))
         self.metrics.live_traces.set(self.live.traces)
         changed = self.live.dirty_sets()
         if changed.is_empty():
             return
-        try:
-            rolled_up = roll_up_set(changed, self.rules)
-            self.writer.write("calls", rolled_up.calls)
-            self.writer.write("traces", rolled_up.traces)
-        except BaseException:
-            # Memory goes before promptness: what is evicted here is still in `spans`.
-            if len(self.live) > self.live.max_spans:
-                self.live.settle()
-            raise
+        rolled_up = roll_up_set(changed, self.rules)
+        self.writer.write("calls", rolled_up.calls)
+        self.writer.write("traces", rolled_up.traces)
         self.live.settle()
+
+    def take_back(self, spans: pl.DataFrame) -> None:
+        """Take spans that were read back, to make live traces whole. From any thread."""
+        of_live_traces = self.live.those_live(spans)
+        if of_live_traces.height:
+            self._read_back.append(of_live_traces)
 
     def bury(self, body: bytes, tenant: str, detail: str) -> Verdict:
         """Put a request that breaks the flush into dead_letter and return its verdict."""

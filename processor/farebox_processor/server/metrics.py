@@ -1,5 +1,6 @@
 """What the server counts and measures of itself, in the exposition format of Prometheus."""
 
+import time
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -52,6 +53,14 @@ class Metrics:
         self.lag_seconds = self._gauge(
             "lag_seconds", "From the end of the newest span of the last flush to its storing"
         )
+        self.repair_seconds = self._histogram("repair_seconds", "Time of a run of repair")
+        self.repaired_rows = self._counter(
+            "repaired_rows", "Derived rows that repair has written or taken out", "table"
+        )
+        self.repaired_at = time.monotonic()
+        self._gauge(
+            "repair_lag_seconds", "Since rows were last compared with all spans stored"
+        ).set_function(lambda: time.monotonic() - self.repaired_at)
         self._models: set[str] = set()
 
     def count_unpriced(self, model: str, spans: int) -> None:

@@ -22,10 +22,10 @@ __all__ = [
     "ConversationFilter",
     "calls_of_conversation",
     "conversations",
+    "query_text",
+    "read",
     "spans_of_conversation",
-    "spans_of_traces",
     "spent_since",
-    "stale_traces",
     "totals",
     "used_between",
 ]
@@ -56,19 +56,19 @@ def conversations(
     client: Client, which: ConversationFilter = ConversationFilter(), *, limit: int = 20
 ) -> pl.DataFrame:
     """Return the rows of the view `conversations`, the costliest first, unknown costs last."""
-    return _read(client, "conversations", {**asdict(which), "limit": limit})
+    return read(client, "conversations", {**asdict(which), "limit": limit})
 
 
 def spans_of_conversation(client: Client, tenant: str, conversation_id: str) -> pl.DataFrame:
     """Return every span of a conversation's traces (frames.PRICED_SPANS), in order of time."""
     names = {"tenant": tenant, "conversation_id": conversation_id, "limit": _SPANS}
-    return _read(client, "spans_of_conversation", names)
+    return read(client, "spans_of_conversation", names)
 
 
 def calls_of_conversation(client: Client, tenant: str, conversation_id: str) -> pl.DataFrame:
     """Return every call of a conversation (frames.CALLS), billed or rejected, in order of time."""
     names = {"tenant": tenant, "conversation_id": conversation_id, "limit": _SPANS}
-    return _read(client, "calls_of_conversation", names)
+    return read(client, "calls_of_conversation", names)
 
 
 def totals(
@@ -85,7 +85,7 @@ def totals(
     if dimension not in TOTALS_BY:
         raise ConfigError(f"no totals by {dimension!r}; use one of {', '.join(TOTALS_BY)}")
     names = {"since": which.since, "until": which.until, "tenant": which.tenant}
-    return _read(client, "totals", {**names, "dimension": dimension, "limit": limit})
+    return read(client, "totals", {**names, "dimension": dimension, "limit": limit})
 
 
 def used_between(client: Client, starts: datetime, ends: datetime) -> pl.DataFrame:
@@ -93,7 +93,7 @@ def used_between(client: Client, starts: datetime, ends: datetime) -> pl.DataFra
 
     Several rows a conversation: tenant, conversation_id, model, DIMENSIONS, TOKENS, cost_usd.
     """
-    return _read(client, "used_between", {"starts": starts, "ends": ends})
+    return read(client, "used_between", {"starts": starts, "ends": ends})
 
 
 def spent_since(client: Client, month: datetime, day: datetime, *, until: datetime) -> pl.DataFrame:
@@ -102,27 +102,18 @@ def spent_since(client: Client, month: datetime, day: datetime, *, until: dateti
     Columns day_usd, month_usd, and how many calls are missing in them: day_unpriced,
     month_unpriced.
     """
-    return _read(client, "spent_since", {"month": month, "day": day, "until": until})
+    return read(client, "spent_since", {"month": month, "day": day, "until": until})
 
 
-def stale_traces(client: Client, stored_since: datetime, *, limit: int) -> pl.DataFrame:
-    """Return tenant and trace_id of traces whose row does not show all their spans yet."""
-    return _read(client, "stale_traces", {"stored_since": stored_since, "limit": limit})
-
-
-def spans_of_traces(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
-    """Return the spans (frames.PRICED_SPANS) of `traces`, which has tenant and trace_id."""
-    names = {"tenants": traces["tenant"].to_list(), "trace_ids": traces["trace_id"].to_list()}
-    return _read(client, "spans_of_traces", names)
-
-
-def _read(client: Client, name: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
+def read(client: Client, name: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
+    """Run the query of that name; raise Retryable- or PermanentStoreError where that fails."""
     try:
-        return pl.DataFrame(client.query_arrow(_text(name), parameters=dict(parameters)))
+        return pl.DataFrame(client.query_arrow(query_text(name), parameters=dict(parameters)))
     except CLIENT_ERRORS as error:
         raise store_error(error) from error
 
 
 @cache
-def _text(name: str) -> str:
+def query_text(name: str) -> str:
+    """Return the SQL of that name."""
     return (folder("clickhouse") / "queries" / f"{name}.sql").read_text(encoding="utf-8")

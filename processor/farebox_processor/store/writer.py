@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from typing import Final
+from uuid import uuid4
 
 import polars as pl
 from clickhouse_connect.driver.client import Client
@@ -52,8 +53,13 @@ class Writer:
     be acknowledged. `calls` and `traces` come after and can be computed again.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, deduplicate: bool = True) -> None:
+        """Write through `client`; without `deduplicate` also blocks that were stored before.
+
+        That is for rows which may have been deleted since.
+        """
         self._client = client
+        self._deduplicate = deduplicate
 
     def write(self, table: str, frame: pl.DataFrame) -> Written:
         """Store the rows of `frame`, which holds at least the columns of tables.TABLES[table].
@@ -102,15 +108,15 @@ class Writer:
     def _store(self, table: str, block: pl.DataFrame) -> None:
         rows = _as_stored(table, block)
         body = _arrow_stream(rows)
-        token = f"{table}-{sha256(body).hexdigest()}"
+        # From the content alone: the same token with other rows would drop them unseen.
+        content = sha256(body).hexdigest() if self._deduplicate else uuid4().hex
         try:
             self._client.raw_insert(
                 table,
                 column_names=rows.columns,
                 insert_block=body,
                 fmt="ArrowStream",
-                # From the content alone: the same token with other rows would drop them unseen.
-                settings={**_SETTINGS, "insert_deduplication_token": token},
+                settings={**_SETTINGS, "insert_deduplication_token": f"{table}-{content}"},
             )
         except CLIENT_ERRORS as error:
             raise store_error(error) from error

@@ -152,31 +152,6 @@ def test_totals_by_anything_else_are_refused() -> None:
         queries.totals(None, "cost_usd")  # type: ignore[arg-type]
 
 
-def test_a_trace_is_stale_until_its_row_shows_all_its_spans(
-    client: Client, spans: Rows, traces: Rows
-) -> None:
-    long_ago = datetime(2020, 1, 1)
-    writer = Writer(client)
-    writer.write("spans", spans({}, {"span_id": "00f067aa0ba902b7"}))
-    seen = []
-
-    for spans_known in (None, 1, 2):
-        if spans_known:
-            writer.write("traces", traces({"spans": spans_known, "spans_in_set": spans_known}))
-        seen.append(queries.stale_traces(client, long_ago, limit=10).height)
-
-    assert seen == [1, 1, 0]
-
-
-def test_the_spans_of_traces_come_back_as_they_were_written(client: Client, spans: Rows) -> None:
-    frame = spans({}, {"trace_id": f"{9:032x}"}, {"trace_id": f"{9:032x}", "tenant": "canary"})
-    Writer(client).write("spans", frame)
-
-    read = queries.spans_of_traces(client, frame[:2].select("tenant", "trace_id"))
-
-    assert read.sort("trace_id").to_dicts() == frame[:2].sort("trace_id").to_dicts()
-
-
 hostile = st.text(max_size=40) | st.sampled_from(
     [
         "' OR 1=1 --",

@@ -1,0 +1,203 @@
+"""Repair: rows of traces in the store are compared with their spans, and written where they differ.
+
+Late spans, evicted traces, a crash between two inserts, replicas that each saw a part, and rating
+again are all this one path: what is in `spans` goes through the same roll up as ever. A repair of
+what is repaired writes nothing.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+import polars as pl
+from clickhouse_connect.driver.client import Client
+
+from farebox_processor.errors import RetryableStoreError
+from farebox_processor.pipeline import Rules, roll_up_set
+from farebox_processor.rollup.kin import kin_calls, kin_links
+from farebox_processor.rollup.ties import connect
+from farebox_processor.server.ingest import Ingest
+from farebox_processor.server.metrics import Metrics
+from farebox_processor.store import repair_queries as store
+from farebox_processor.store.writer import Writer
+
+__all__ = ["Repair", "Repairing"]
+
+_logger = logging.getLogger(__name__)
+
+_TRACE: Final = ["tenant", "trace_id"]
+_CALL: Final = [*_TRACE, "span_id"]
+_VERSION: Final = ["own_version", "set_version"]
+_SLICE_SPANS: Final = 200_000
+"""Spans that are looked at in one step: what bounds the memory, here and in ClickHouse."""
+_PAGE_TRACES: Final = 2_000
+"""Stale traces that are read back together, with their kin."""
+_OVERLAP: Final = timedelta(minutes=5)
+"""How much of what was looked at is looked at again: an insert shows later than its time says."""
+
+
+@dataclass(slots=True)
+class Repair:
+    """Finds and mends rows that do not show their spans. One thread at a time may use it."""
+
+    client: Client
+    """A client that nobody else uses at the same time."""
+    rules: Rules
+    metrics: Metrics
+    ingest: Ingest | None = None
+    """Whose live traces are made whole by what is read back."""
+    horizon_s: int = 86_400
+    """How far back the first run looks, by when spans were stored."""
+    settled_s: int = 0
+    """What was stored in the last seconds is left to those who stored it."""
+    _seen_until: datetime | None = None
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> int:
+        """Compare what was stored since the last run, and return how many rows were written.
+
+        Raises RetryableStoreError where ClickHouse does not answer; the next run looks again.
+        """
+        written = 0
+        with self.metrics.repair_seconds.time():
+            since = self._seen_until and self._seen_until - _OVERLAP
+            seconds = store.stored_seconds(
+                self.client, since, horizon_s=self.horizon_s, settled_s=self.settled_s
+            )
+            for first, last in _slices(seconds):
+                if self._stopping.is_set():
+                    return written
+                written += self._mend(self._stale(first, last))
+                self._seen_until = max(last, self._seen_until or last)
+        self.metrics.repaired_at = time.monotonic()
+        if written:
+            _logger.info("rows were repaired", extra={"rows": written})
+        return written
+
+    def stop(self) -> None:
+        """Let a run end after the step it is at."""
+        self._stopping.set()
+
+    def _stale(self, first: datetime, last: datetime) -> pl.DataFrame:
+        """Return the traces stored in between whose rows are missing, or not of their set."""
+        stale = store.stale_traces(self.client, first, last)
+        groups = _groups(store.tied_calls(self.client, first, last))
+        if groups.is_empty():
+            return stale
+        rows = store.trace_versions(self.client, groups)
+        states = groups.join(rows, on=_TRACE, how="left")
+        parted = states.filter(pl.col("set_version").n_unique().over("group") > 1)
+        return pl.concat([stale, parted.select(_TRACE)]).unique().sort(_TRACE)
+
+    def _mend(self, stale: pl.DataFrame) -> int:
+        """Roll up the traces and their kin from their spans, and write the rows that differ."""
+        written = 0
+        while stale.height and not self._stopping.is_set():
+            whole = self._with_kin(stale.head(_PAGE_TRACES))
+            written += self._mend_set(whole)
+            stale = stale.join(whole, on=_TRACE, how="anti", maintain_order="left")
+        return written
+
+    def _mend_set(self, whole: pl.DataFrame) -> int:
+        # The rows first and what they are made from after them: of a span that comes in between
+        # there is no row yet that could be taken for one of too many spans.
+        calls = store.call_versions(self.client, whole)
+        traces = store.trace_versions(self.client, whole)
+        if self._with_kin(whole).height > whole.height:
+            return 0  # it is being written just now; the next run sees to it
+        spans = store.spans_of(self.client, whole)
+        rolled_up = roll_up_set(spans, self.rules)
+        # The trace last: as long as its row is missing or old, it is known as stale.
+        written = self._replace("calls", _CALL, rolled_up.calls, calls)
+        written += self._replace("traces", _TRACE, rolled_up.traces, traces)
+        if self.ingest is not None:
+            self.ingest.take_back(spans)
+        return written
+
+    def _with_kin(self, traces: pl.DataFrame) -> pl.DataFrame:
+        """Return the traces and all that are to be rolled up with them."""
+        whole = new = traces.select(_TRACE)
+        while new.height:
+            groups = _groups(store.ties_of(self.client, new))
+            kin = groups.join(
+                groups.join(whole, on=_TRACE, how="semi"), on="group", how="semi"
+            ).select(_TRACE)
+            new = kin.join(whole, on=_TRACE, how="anti")
+            whole = pl.concat([whole, new])
+        return whole
+
+    def _replace(self, table: str, key: list[str], rows: pl.DataFrame, stored: pl.DataFrame) -> int:
+        """Make `rows` those of `table` in place of what is `stored` of their traces."""
+        compared = stored.join(rows.select(*key, *_VERSION), on=key, how="left", suffix="_now")
+        own, now = pl.col("own_version"), pl.col("own_version_now")
+        # Of spans that are no calls any more; or of a set that has come apart since, because a
+        # span has another content now: such a row would win over the right one.
+        wrong = now.is_null() | (own > now) | ((own == now) & _later("set_version"))
+        deleted = compared.filter(wrong)
+        if deleted.height:
+            store.delete_rows(self.client, table, deleted.select(key))
+        right = stored.join(deleted, on=key, how="anti")
+        different = rows.join(right, on=[*key, *_VERSION], how="anti")
+        # A block like this one may have been stored before what was deleted now.
+        Writer(self.client, deduplicate=False).write(table, different)
+        self.metrics.repaired_rows.labels(table).inc(different.height + deleted.height)
+        return different.height + deleted.height
+
+
+class Repairing:
+    """A thread that repairs again and again, beside the one that flushes."""
+
+    def __init__(self, repair: Repair, metrics: Metrics, *, interval_s: float) -> None:
+        self._repair = repair
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="farebox-repair", daemon=True)
+        self._thread.start()
+
+    def stop(self, within_s: float = 10) -> bool:
+        """Let the thread end after the step it is at, and tell whether it has."""
+        self._stopping.set()
+        self._repair.stop()
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._repair.run()
+            except RetryableStoreError as error:
+                self._metrics.errors.labels("repair").inc()
+                _logger.warning("nothing is repaired for now", extra={"detail": str(error)})
+            # The next run looks at the same again; a panic in Rust code is no Exception.
+            except BaseException:
+                self._metrics.errors.labels("repair").inc()
+                _logger.exception("rows could not be repaired")
+            self._stopping.wait(self._interval_s)
+
+
+def _later(name: str) -> pl.Expr:
+    return pl.col(name) > pl.col(f"{name}_now")
+
+
+def _slices(seconds: pl.DataFrame) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the first and the last second of slices with so many spans, or of one second."""
+    step = (pl.col("spans").cum_sum() - pl.col("spans")) // _SLICE_SPANS
+    slices = seconds.group_by(step.alias("step"), maintain_order=True).agg(
+        first=pl.col("stored_at").min(), last=pl.col("stored_at").max()
+    )
+    yield from slices.select("first", "last").iter_rows()
+
+
+def _groups(calls: pl.DataFrame) -> pl.DataFrame:
+    """Return tenant, trace_id and group of the traces that are kin by `calls`."""
+    traces = calls.select(_TRACE).unique().with_row_index("trace")
+    numbered = calls.join(traces, on=_TRACE)
+    group = connect(traces.height, kin_links(kin_calls(numbered)))
+    grouped = traces.select(_TRACE).with_columns(group=pl.Series(group.astype(np.int64)))
+    return grouped.filter(pl.len().over("group") > 1)

@@ -1,0 +1,93 @@
+"""What repair asks of the store, and takes out of it: frames in, frames out, a page at a time."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import polars as pl
+from clickhouse_connect.driver.client import Client
+
+from farebox_processor.frames import PRICED_SPANS, SET_VERSION
+from farebox_processor.store.queries import query_text, read
+from farebox_processor.store.refusals import CLIENT_ERRORS, store_error
+
+__all__ = [
+    "call_versions",
+    "delete_rows",
+    "spans_of",
+    "stale_traces",
+    "stored_seconds",
+    "tied_calls",
+    "ties_of",
+    "trace_versions",
+]
+
+_PAGE: Final = 400
+"""Ids in one statement: over HTTP they are part of an address, which servers bound at 64 KiB."""
+_TRACE: Final = ["tenant", "trace_id"]
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_VERSIONS: Final = pl.col("own_version", "set_version").cast(SET_VERSION)
+
+
+def stored_seconds(
+    client: Client, since: datetime | None, *, horizon_s: int, settled_s: int
+) -> pl.DataFrame:
+    """Return `stored_at` and how many `spans` were stored then, by ClickHouse's clock.
+
+    From `since`, or from `horizon_s` ago; of the last `settled_s` seconds nothing.
+    """
+    names = {"since": since, "horizon_s": horizon_s, "settled_s": settled_s}
+    seconds = read(client, "stored_seconds", names)
+    return seconds.with_columns(pl.from_epoch("stored_at").dt.replace_time_zone("UTC"))
+
+
+def stale_traces(client: Client, since: datetime, until: datetime) -> pl.DataFrame:
+    """Return tenant and trace_id of traces stored in between whose rows are not of their spans."""
+    return read(client, "stale_traces", {"since": since, "until": until})
+
+
+def tied_calls(client: Client, since: datetime, until: datetime) -> pl.DataFrame:
+    """Return the calls that may tie traces stored in between to others: what kin_calls wants."""
+    names = {"since": since, "until": until, "tenants": [], "trace_ids": []}
+    return read(client, "tied_calls", names)
+
+
+def ties_of(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
+    """Return the calls that may tie `traces` (tenant, trace_id) to others."""
+    # Stored before the epoch was nothing.
+    nothing = {"since": _LONG_AGO, "until": _LONG_AGO}
+    return pl.concat([read(client, "tied_calls", nothing | names) for names in _pages(traces)])
+
+
+def spans_of(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
+    """Return the spans (frames.PRICED_SPANS) of `traces` (tenant, trace_id)."""
+    pages = [read(client, "spans_of_traces", names) for names in _pages(traces)]
+    return pl.concat(pages).select(pl.col(name).cast(kind) for name, kind in PRICED_SPANS.items())
+
+
+def trace_versions(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
+    """Return tenant, trace_id, own_version and set_version of the rows of `traces`."""
+    pages = [read(client, "trace_versions", names) for names in _pages(traces)]
+    return pl.concat(pages).with_columns(_VERSIONS)
+
+
+def call_versions(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
+    """Return the same and span_id of the rows that `calls` has of `traces`."""
+    pages = [read(client, "call_versions", names) for names in _pages(traces)]
+    return pl.concat(pages).with_columns(_VERSIONS)
+
+
+def delete_rows(client: Client, table: str, rows: pl.DataFrame) -> None:
+    """Take `rows`, which have the key of `table`, out of calls or traces."""
+    try:
+        for names in _pages(rows):
+            client.command(query_text(f"delete_{table}"), parameters=names)
+    except CLIENT_ERRORS as error:
+        raise store_error(error) from error
+
+
+def _pages(keys: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield the keys as parameters, in pages; one empty page of none."""
+    for start in range(0, max(1, keys.height), _PAGE):
+        page = keys[start : start + _PAGE]
+        yield {f"{name}s": page[name].to_list() for name in (*_TRACE, "span_id") if name in page}
