@@ -32,7 +32,8 @@ class Place:
 
     def fail(self, found: str, advice: str) -> NoReturn:
         """Raise PriceBookError: where, what was found, what to do."""
-        raise PriceBookError(f"{self.file}:{self.line}: {self.path}: {found}; {advice}")
+        path = f"{self.path}: " if self.path else ""
+        raise PriceBookError(f"{self.file}:{self.line}: {path}{found}; {advice}")
 
     def fields(self, allowed: tuple[str, ...], required: tuple[str, ...]) -> dict[str, "Place"]:
         """Return the entries of a mapping whose keys are all `allowed`."""

@@ -108,7 +108,8 @@ def totals(
 def totals_table(dimension: str, rows: pl.DataFrame) -> Table:
     """Lay out totals, the costliest first."""
     table = Table(dimension, header_style="bold", box=None, pad_edge=False)
-    for heading in ("conversations", "calls", "unpriced", "tokens", "cost", "price", "margin"):
+    counts = ("conversations", "calls", "unpriced", "tokens", "succeeded")
+    for heading in (*counts, "cost", "revenue", "margin", "cost per success"):
         table.add_column(heading, justify="right")
     for row in rows.iter_rows(named=True):
         table.add_row(
@@ -117,9 +118,9 @@ def totals_table(dimension: str, rows: pl.DataFrame) -> Table:
             f"{row['billed_calls']:,}",
             f"{row['unpriced_calls']:,}",
             f"{row['total_tokens']:,}",
-            money(row["cost_usd"]),
-            money(row["tier_price_usd"]),
-            money(row["margin_usd"]),
+            f"{row['succeeded']:,}",
+            *(money(row[name]) for name in ("cost_usd", "revenue_usd", "margin_usd")),
+            money(row["cost_per_success_usd"]) if row["succeeded"] else "",
         )
     return table
 

@@ -1,4 +1,4 @@
-"""`farebox budgets` and `farebox allocate`, on a store that `farebox ingest` has filled."""
+"""`farebox budgets`, `allocate` and `totals`, on a store that `farebox ingest` has filled."""
 
 import json
 from collections.abc import Callable
@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("wide")
 PLAN = """
 plan: tight
 tenant: acme
+actions: [{action: support, price_usd: "0.30", charged: success, match: {environment: test}}]
 budgets:
   - {scope: tenant, period: month, amount_usd: "0.02", warn_at: ["0.5", "0.8"]}
   - {scope: tenant, period: day, amount_usd: "0.01"}
@@ -94,6 +95,17 @@ def test_a_shared_cost_is_allocated_once_however_often_it_is_allocated(
     assert lines(shown.stdout) == [
         "allocation from until by conversations amount allocated unallocated",
         "index 2026-11-21 00:00 2026-11-22 00:00 output_tokens 1 $9 $6.75 $2.25",
+    ]
+
+
+def test_totals_show_what_was_earned_beside_what_it_cost(run: Run, stored: dict[str, str]) -> None:
+    shown = run("totals", "environment", **stored)
+
+    # Charged on success, and no outcome is known.
+    assert lines(shown.stdout) == [
+        "environment conversations calls unpriced tokens succeeded cost revenue margin"
+        " cost per success",
+        "test 1 3 0 5,574 0 $0.017902 $0 -$0.017902",
     ]
 
 
