@@ -105,24 +105,10 @@ _SERVICES = (
     Service(services.litellm_chat, ("openai",), _GPT_4O, (_NATIVE_LITELLM,)),
 )
 
-# What the processor does not settle yet; strict, so that the entry goes when it does.
-_OPEN = {
-    ("openai_embeddings", _OPENINFERENCE_OPENAI): "embeddings have no output to be equal in",
-    ("openai_embeddings", _TRACELOOP_OPENAI): "embeddings have no output to be equal in",
-    ("anthropic_stream_helper", _OPENINFERENCE_ANTHROPIC): "its span is beside the other one",
-    ("gemini_functions", _OPENINFERENCE_GEMINI): "the last request goes with the call around all",
-}
-
 _CASES = [
-    pytest.param(
-        service,
-        second,
-        id=f"{service.run.__name__}-{second or 'default'}",
-        marks=[pytest.mark.xfail(strict=True, reason=_OPEN[case])] if case in _OPEN else [],
-    )
+    pytest.param(service, second, id=f"{service.run.__name__}-{second or 'default'}")
     for service in _SERVICES
     for second in (None, *service.seconds)
-    for case in [(service.run.__name__, second)]
 ]
 
 

@@ -45,7 +45,7 @@ def roll_up(priced: pl.DataFrame, book: PriceBook) -> RolledUp:
 
     candidates = facts.filter("candidate")
     kin = group_kin(candidates, facts["trace"].n_unique())
-    candidates = choose_winners(candidates.with_columns(twins=group_twins(candidates)))
+    candidates = choose_winners(candidates.with_columns(twins=group_twins(candidates, tree)))
     completed = complete_winners(candidates, priced, book)
     candidates = reject_covered(candidates, tree)
     candidates = link_attempts(candidates, facts, tree)

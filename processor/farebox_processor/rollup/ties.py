@@ -9,24 +9,49 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from farebox_processor.rollup.facts import EQUAL_CALL
+from farebox_processor.rollup.facts import EQUAL_CALL, ranks_of
+from farebox_processor.rollup.tree import Tree
 
 __all__ = ["connect", "group_traces", "group_twins"]
 
 Index = npt.NDArray[np.int64]
 
+_SLACK = 0.1
+"""Which part of a call may stick out: who hears first of the end of a stream is left to chance."""
+
 # `place`: tools tell no totals, so equal ones are one call only within a trace.
 _EQUAL_CALL = [*EQUAL_CALL, "input_total", "output_total", "place"]
 
 
-def group_twins(candidates: pl.DataFrame) -> pl.Series:
-    """Return the twin group of each candidate: the smallest row among those that are one call.
+def group_twins(candidates: pl.DataFrame, tree: Tree) -> pl.Series:
+    """Return the number of the twin group of each candidate: those that are one call share it.
 
     Wants the columns of facts.facts_of; aggregates have no twins.
     """
     numbered = candidates.with_row_index("index").filter(pl.col("call_kind") != "agent")
     pairs = pl.concat([_same_response(numbered), _nested_equals(numbered)])
-    return pl.Series("twins", connect(candidates.height, pairs))
+    twins = connect(candidates.height, pairs)
+    alone = np.arange(candidates.height) + candidates.height
+    around = _around_several(candidates.with_columns(twins=pl.Series(twins)), tree)
+    return pl.Series("twins", np.where(around, alone, twins))
+
+
+def _around_several(candidates: pl.DataFrame, tree: Tree) -> npt.NDArray[np.bool_]:
+    """Tell which candidates stand around a twin and other calls for the same model as well.
+
+    Their usage happens to be that of one of the calls below them, often of the last. They are
+    wrappers of all of those and twins of none.
+    """
+    rows = candidates["row"].to_numpy().astype(np.int64)
+    if not candidates["twins"].is_duplicated().any():
+        return np.zeros(len(rows), dtype=bool)
+    is_call = (candidates["call_kind"] == "inference").fill_null(False)
+    subjects = ranks_of(candidates["subject"]).cast(pl.Int64).fill_null(-1).to_numpy()
+    twins = candidates["twins"].to_numpy()
+    calls = np.flatnonzero(is_call.to_numpy())
+    of_subject = tree.count_below(rows, rows[calls], groups=(subjects, subjects[calls]))
+    of_twins = tree.count_below(rows, rows[calls], groups=(twins, twins[calls]))
+    return (of_twins > 0) & (of_subject > of_twins)
 
 
 def group_traces(candidates: pl.DataFrame, facts: pl.DataFrame) -> pl.Series:
@@ -75,7 +100,12 @@ def _nested_equals(candidates: pl.DataFrame) -> pl.DataFrame:
     """Pair every candidate with the latest one of another scope that was open around it."""
     told = candidates.filter(
         pl.col("subject").is_not_null()
-        & (pl.col("output_total").is_not_null() | (pl.col("call_kind") == "tool"))
+        & (
+            pl.col("output_total").is_not_null()
+            # Embeddings put nothing out.
+            | (pl.col("input_total").is_not_null() & (pl.col("call_kind") == "embeddings"))
+            | (pl.col("call_kind") == "tool")
+        )
     ).with_columns(
         pl.col("input_total", "output_total").fill_null(-1),
         place=pl.when(pl.col("call_kind") == "tool")
@@ -103,7 +133,8 @@ def _open_around(crowd: pl.DataFrame, scope: str) -> pl.DataFrame:
         .join_asof(outer, on="started_at", by=_EQUAL_CALL, check_sortedness=False)
         .filter(
             pl.col("right").is_not_null(),
-            pl.col("ended_at") <= pl.col("outer_ended_at"),
+            pl.col("ended_at") - pl.col("outer_ended_at")
+            <= _SLACK * (pl.col("ended_at") - pl.col("started_at")),
             pl.col("response_id").is_null() | pl.col("outer_response_id").is_null(),
         )
         # One to one: a span that stands around two calls is not both of them.

@@ -79,6 +79,14 @@ class Tree:
         )
         return np.where(below, found, -1)
 
+    def count_below(self, rows: Index, others: Index, *, groups: tuple[Index, Index]) -> Index:
+        """Return for each of `rows` how many of `others` of the same group lie below it."""
+        stride = 2 * len(self.enter) + 1
+        keys = np.sort((groups[1] + 1) * stride + self.enter[others])
+        first = (groups[0] + 1) * stride
+        until = np.searchsorted(keys, first + self.leave[rows])
+        return until - np.searchsorted(keys, first + self.enter[rows], side="right")
+
 
 def build_tree(spans: pl.DataFrame) -> Tree:
     """Build the tree of `spans`: trace, span_id, parent_span_id, one row per span."""

@@ -148,6 +148,39 @@ class TestDuplicates:
 
         assert roll_up(spans, book).traces["cost_usd"].sum() == Decimal("0.02")
 
+    def test_nested_embeddings_are_one_call_although_they_put_nothing_out(
+        self, book: PriceBook
+    ) -> None:
+        embeddings = {"call_kind": "embeddings", "output_tokens": None, "cost": "0.01"}
+        spans = priced_spans(
+            {"span_id": "a", "start": 0, "end": 4, "scope_name": FRAMEWORK, **embeddings},
+            {"span_id": "b", "parent": "a", "start": 1, "end": 3, **embeddings},
+        )
+
+        assert rejections(roll_up(spans, book)) == {"a": ("duplicate", "b"), "b": (None, None)}
+
+    def test_a_span_that_repeats_the_last_of_several_calls_is_a_wrapper_and_none_of_them(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "around", "start": 0, "end": 9, "cost": "0.01", "scope_name": FRAMEWORK},
+            {
+                "span_id": "first",
+                "parent": "around",
+                "start": 1,
+                "end": 2,
+                "cost": "0.05",
+                "input_tokens": 5000,
+            },
+            {"span_id": "last", "parent": "around", "start": 3, "end": 4, "cost": "0.01"},
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "around": ("wrapper", "first"),
+            "first": (None, None),
+            "last": (None, None),
+        }
+
     def test_two_tenants_may_have_the_same_response_id(self, book: PriceBook) -> None:
         spans = priced_spans(
             {"span_id": "a", "tenant": "acme", "cost": "0.01", "response_id": "r1"},
