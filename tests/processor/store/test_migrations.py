@@ -40,12 +40,17 @@ def test_a_fresh_database_gets_every_table(engine: Engine, empty_database: str) 
 
     assert names == [migration.name for migration in known()]
     assert tables(client) == [
+        "allocation_totals",
+        "allocations",
+        "allocations_in_force",
         "calls",
         "conversations",
+        "conversations_with_allocations",
         "dead_letter",
         "otel_traces",
         "otel_traces_trace_id_ts",
         "otel_traces_trace_id_ts_mv",
+        "plan_months",
         "plans",
         "prices",
         "schema_migrations",
