@@ -1,7 +1,7 @@
 """Lists of serialised KeyValues in, long attributes (frames.ATTRIBUTES) out."""
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,19 +31,19 @@ class Attributes:
 def read_attributes(lists: pa.ListArray, requests: _Rows, most: _Rows) -> Attributes:
     """Read the attributes of each row: the first `most` of them, a number per row."""
     rows, raw = first_of_each(lists, most)
-    read = wire.KEY_VALUE.read(raw, requests[rows])
+    read, places = wire.KEY_VALUE.read_each_once(raw, requests[rows])
     value = read.batch.column("value")
     keys = read.batch.column("key").dictionary_encode()
     key_ids = pl.Series(keys.indices).cast(pl.UInt32)
     names = _shortened(pl.Series(keys.dictionary), _longest(keys.dictionary), _LONGEST_KEY)
-    frame = pl.DataFrame(
-        {
-            "row": rows.astype(np.uint32),
-            "key": names[key_ids],
-            "key_id": key_ids,
-            **_value_columns(value.flatten(), longest=_longest(raw)),
-        }
-    )
+    different = {
+        "key": names[key_ids],
+        "key_id": key_ids,
+        **_value_columns(value.flatten(), longest=_longest(raw)),
+    }
+    at = pl.Series(places).cast(pl.UInt32)
+    columns = {name: _at(column, at) for name, column in different.items()}
+    frame = pl.DataFrame({"row": rows.astype(np.uint32), **columns})
     return Attributes(frame, np.unique(rows[read.undecodable]))
 
 
@@ -60,7 +60,7 @@ def first_of_each(lists: pa.ListArray, most: _Rows) -> tuple[_Rows, pa.Array]:
     return rows, items.take(pa.array(np.arange(len(rows)) + starts[rows]))
 
 
-def _value_columns(fields: list[pa.Array], *, longest: int) -> dict[str, Any]:
+def _value_columns(fields: list[pa.Array], *, longest: int) -> dict[str, pl.Series]:
     """Return the columns of ATTRIBUTES that hold an AnyValue, whose `fields` these are."""
     kind = np.zeros(len(fields[0]), dtype=np.uint8)
     for number, values in enumerate(fields, start=any_values.TEXT):
@@ -68,7 +68,7 @@ def _value_columns(fields: list[pa.Array], *, longest: int) -> dict[str, Any]:
             kind[values.is_valid().to_numpy(zero_copy_only=False)] = number
     text, boolean, integer, double, *raws = fields
     return {
-        "kind": kind,
+        "kind": pl.Series(kind),
         "text": _shortened(_series(text, pl.String()), longest, any_values.LONGEST),
         "boolean": _series(boolean, pl.Boolean()),
         "integer": _series(integer, pl.Int64()),
@@ -88,6 +88,12 @@ def _series(array: pa.Array, dtype: pl.DataType) -> pl.Series:
     if array.null_count == len(array):
         return _nulls(dtype, len(array))
     return pl.Series(array)
+
+
+def _at(column: pl.Series, places: pl.Series) -> pl.Series:
+    if column.null_count() == len(column):
+        return _nulls(column.dtype, len(places))
+    return column.gather(places)
 
 
 def _nulls(dtype: pl.DataType, height: int) -> pl.Series:
