@@ -20,9 +20,11 @@ __all__ = [
     "MONEY",
     "PLAN_TIERS",
     "PRICED_SPANS",
+    "RATING_REVISIONS",
     "REJECTIONS",
     "SET_VERSION",
     "SPANS",
+    "SUPERSEDED_RATINGS",
     "TOKENS",
     "TRACES",
     "UNITS",
@@ -428,3 +430,38 @@ EVIDENCE: Final[Schema] = {
 }
 """The rows of ClickHouse `otel_traces`: names and types of the collector's ClickHouse exporter.
 List(Struct(key, value)) casts to the maps."""
+
+# --- rating again -----------------------------------------------------------------------------
+
+SUPERSEDED_RATINGS: Final[Schema] = {
+    **{name: PRICED_SPANS[name] for name in ("tenant", "trace_id", "span_id", "started_at")},
+    **{
+        name: PRICED_SPANS[name]
+        for name in (
+            "priced_model",
+            "cost_usd",
+            "cost_low_usd",
+            "cost_high_usd",
+            "cost_status",
+            "cost_reason",
+            "price_source",
+            "contract",
+            "rating_revision",
+        )
+    },
+    "superseded_by": pl.UInt16(),  # the rating revision that took its place
+}
+"""What a span cost before it was rated again."""
+
+RATING_REVISIONS: Final[Schema] = {
+    "rating_revision": pl.UInt16(),
+    "price_book": pl.String(),  # PriceBook.version
+    "since": TIME,  # null: from the beginning
+    "until": TIME,  # null: without end
+    "only_tenant": pl.String(),  # null: all
+    "only_model": pl.String(),  # null: all
+    "spans": pl.UInt64(),
+    "cost_before_usd": MONEY,
+    "cost_after_usd": MONEY,
+}
+"""One row per `farebox reprice`: which spans were rated again, and what that changed."""

@@ -10,6 +10,7 @@ from farebox_processor.cli.budgets import budgets
 from farebox_processor.cli.doctor import doctor
 from farebox_processor.cli.plans import plans
 from farebox_processor.cli.pricing import price
+from farebox_processor.cli.repricing import reprice_command
 from farebox_processor.cli.serving import config_command, demo, serve
 from farebox_processor.cli.stored import conversations, explain_command, totals
 from farebox_processor.cli.storing import ingest, migrate_command
@@ -39,5 +40,6 @@ app.command()(doctor)
 app.add_typer(prices, name="prices")
 app.add_typer(plans, name="plans")
 app.command()(ingest)
+app.command("reprice")(reprice_command)
 app.command("migrate")(migrate_command)
 app.command("config")(config_command)

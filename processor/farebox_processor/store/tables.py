@@ -11,6 +11,8 @@ from farebox_processor.frames import (
     MONEY,
     PLAN_TIERS,
     PRICED_SPANS,
+    RATING_REVISIONS,
+    SUPERSEDED_RATINGS,
     TIME,
     TRACES,
     Schema,
@@ -49,6 +51,8 @@ TABLES: Final[dict[str, Schema]] = {
     "plans": PLAN_TIERS,
     "prices": PRICES,
     "allocations": ALLOCATIONS,
+    "superseded_ratings": SUPERSEDED_RATINGS,
+    "rating_revisions": RATING_REVISIONS,
 }
 """The columns that are written; the others of a table ClickHouse computes."""
 
