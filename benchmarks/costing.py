@@ -1,4 +1,4 @@
-"""Costing after decoding: prices against genai-prices' own call, roll up, and the live set."""
+"""Costing after decoding: prices against genai-prices' own call, and roll up."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -10,7 +10,6 @@ from rich.table import Table
 from benchmarks.chain import rules
 from benchmarks.measuring import in_turns
 from benchmarks.payloads import requests
-from farebox_processor.live_traces import LiveTraces
 from farebox_processor.otlp import decode
 from farebox_processor.pipeline import roll_up_set
 from farebox_processor.pricing import price_spans
@@ -29,8 +28,6 @@ def costing(rounds: int) -> list[Table]:
     usage = read_usage(decode(bodies, [""] * len(bodies)), shipped.dialects)
     priced = price_spans(usage, shipped.book)
     calls = usage.filter("has_usage")
-    live = LiveTraces(max_spans=_SPANS)
-    live.add(priced)
     timings = in_turns(
         {
             "genai_prices.calc_price, one by one": _one_by_one(calls.head(_CALLS_ONE_BY_ONE)),
@@ -43,8 +40,6 @@ def costing(rounds: int) -> list[Table]:
     table = Table("what", "per second", title="Costing")
     for (name, timing), count in zip(timings.items(), counts, strict=True):
         table.add_row(name, f"{timing.per_second(count):,.0f}")
-    held = live.dirty_sets()
-    table.add_row("bytes a span in the live set", f"{held.estimated_size() / held.height:,.0f}")
     return [table]
 
 
