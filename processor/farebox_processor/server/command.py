@@ -14,12 +14,13 @@ from farebox_processor.clickhouse_endpoint import read_only_endpoint
 from farebox_processor.config import Config
 from farebox_processor.errors import ConfigError
 from farebox_processor.live_traces import LiveTraces
-from farebox_processor.pipeline import cost_requests
+from farebox_processor.pipeline import Rules, cost_requests
 from farebox_processor.price_query import price_list
 from farebox_processor.rules import load_rules
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.logs import set_up_logging
 from farebox_processor.server.metrics import Metrics
+from farebox_processor.server.reloading import Reloading
 from farebox_processor.server.repair import Repair, Repairing
 from farebox_processor.server.running import Ports, Work, serve
 from farebox_processor.store.connect import is_embedded, open_client
@@ -69,8 +70,7 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
         for _ in range(3)
     )
     _bring_up_to_date(client, embedded=is_embedded(dsn))
-    store_load(client, "plans", rules.plans.tiers)
-    store_load(client, "prices", price_list(rules.book))
+    _publish(client, rules)
     live = LiveTraces(config.live.max_spans, config.live.idle_s)
     ingest = Ingest(
         Writer(client), rules, live, metrics, config.store.evidence, config.store.content
@@ -90,7 +90,25 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
         horizon_s=config.live.repair_horizon_s,
         settled_s=_SETTLED_S,
     )
+    Reloading(
+        load=lambda: load_rules(config),
+        publish=lambda loaded: _publish_beside(config, loaded),
+        followers=(ingest, repair),
+    ).listen()
     return work, Repairing(repair, metrics, interval_s=config.live.repair_interval_s)
+
+
+def _publish(client: Client, rules: Rules) -> None:
+    """Bring plans and prices in force into the store, where views and dashboards read them."""
+    store_load(client, "plans", rules.plans.tiers)
+    store_load(client, "prices", price_list(rules.book))
+
+
+def _publish_beside(config: Config, rules: Rules) -> None:
+    """Do so through a client of its own, while flushes use theirs."""
+    dsn, database = config.store.dsn.reveal(), config.store.database
+    with closing(open_client(dsn, database=database)) as client:
+        _publish(client, rules)
 
 
 def _clickhouse_endpoint(config: Config, dsn: str) -> ASGIApp | None:

@@ -1,0 +1,75 @@
+"""Rules are loaded again while the server runs; a mistake in them changes nothing."""
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from farebox_processor.config import Config
+from farebox_processor.errors import PriceBookError
+from farebox_processor.pipeline import Rules
+from farebox_processor.rules import load_rules
+from farebox_processor.server.reloading import Reloading
+
+
+@dataclass
+class Follower:
+    rules: Rules
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Rules:
+    return load_rules(Config())
+
+
+def test_rules_that_can_be_used_are_published_and_handed_to_everyone(shipped: Rules) -> None:
+    followers = [Follower(cast("Any", None)), Follower(cast("Any", None))]
+    published: list[Rules] = []
+
+    assert Reloading(lambda: shipped, published.append, followers).reload() is True
+
+    assert [each.rules for each in followers] == [shipped, shipped]
+    assert published == [shipped]
+
+
+def test_a_price_file_with_a_mistake_leaves_the_rules_in_use_and_is_named(
+    shipped: Rules, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    overlay = tmp_path / "prices.yaml"
+    overlay.write_text("models: [{provider: openai, modell: gpt-4o}]\n", encoding="utf-8")
+    follower = Follower(shipped)
+
+    def load() -> Rules:
+        config = Config.load(None, {"FAREBOX_PRICES__OVERLAYS": str(overlay)})
+        return load_rules(config)
+
+    assert Reloading(load, lambda _: None, [follower]).reload() is False
+
+    assert follower.rules is shipped
+    [record] = caplog.records
+    assert f"{overlay}:1" in cast("Any", record).reason
+
+
+def test_a_store_that_does_not_answer_leaves_the_rules_in_use(shipped: Rules) -> None:
+    follower = Follower(cast("Any", None))
+
+    def refuse(_: Rules) -> None:
+        raise PriceBookError("the store is away")
+
+    assert Reloading(lambda: shipped, refuse, [follower]).reload() is False
+    assert follower.rules is None
+
+
+def test_sighup_asks_for_it(shipped: Rules) -> None:
+    loaded = threading.Event()
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        Reloading(lambda: shipped, lambda _: loaded.set(), []).listen()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert loaded.wait(timeout=30)
+    finally:
+        signal.signal(signal.SIGHUP, before)
