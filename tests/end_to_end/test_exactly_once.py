@@ -5,11 +5,10 @@ The real chain on the real engine, driven at random, against an oracle over a se
 
 import os
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
@@ -53,7 +52,7 @@ models:
 PRICE_USD = {1: Decimal("0.0000025"), 2: Decimal("0.000005")}
 
 
-# --- the world: twelve spans in four traces, some of them in two contents --------------------------
+# --- the world: twelve spans in four traces, some of them in two contents ------------------------
 
 
 def world() -> dict[tuple[int, int], tuple[OtlpCall, ...]]:
@@ -127,7 +126,7 @@ def first_start(latest: dict[Any, tuple[int, int]]) -> Any:
     )  # fmt: skip
 
 
-# --- the parts, real but for the faults ------------------------------------------------------------
+# --- the parts, real but for the faults ----------------------------------------------------------
 
 
 @dataclass
@@ -209,142 +208,142 @@ def everything(client: Client) -> list[list[tuple[Any, ...]]]:
     return [dump(client, table) for table in ("spans", "calls", "traces", "conversations")]
 
 
-# --- anything in any order -------------------------------------------------------------------------
+# --- anything in any order -----------------------------------------------------------------------
 
 replicas = st.integers(0, 1)
 some_spans = st.lists(st.sampled_from(SENDABLE), min_size=1, max_size=5)
 
 
-def machine(client: Client, books: dict[int, Rules]) -> type[RuleBasedStateMachine]:
-    """Return the machine on this database."""
+class Delivery(RuleBasedStateMachine):
+    """Two replicas, their senders and one store; everything that happens is a rule."""
 
-    class Delivery(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            empty(client)
-            self.faults = Faults()
-            # One replica has room for everything, the other one for next to nothing.
-            self.room = (1_000, 6)
-            self.replicas = [self._new(0), self._new(1)]
-            self.sent: set[tuple[Any, int]] = set()
-            self.acknowledged: set[tuple[Any, int]] = set()
-            self.rated: set[tuple[Any, int]] = set()
+    client: ClassVar[Client]
+    books: ClassVar[dict[int, Rules]]
 
-        def _new(self, number: int) -> Replica:
-            return Replica(client, books[1], self.faults, self.room[number])
+    def __init__(self) -> None:
+        super().__init__()
+        empty(self.client)
+        self.faults = Faults()
+        # One replica has room for everything, the other one for next to nothing.
+        self.room = (1_000, 6)
+        self.replicas = [self._new(0), self._new(1)]
+        self.sent: set[tuple[Any, int]] = set()
+        self.acknowledged: set[tuple[Any, int]] = set()
+        self.rated: set[tuple[Any, int]] = set()
 
-        @rule(spans=some_spans, number=replicas)
-        def send(self, spans: list[tuple[Any, int]], number: int) -> None:
-            self.sent |= set(spans)
-            if self.replicas[number].send(spans):
-                self.acknowledged |= set(spans)
+    def _new(self, number: int) -> Replica:
+        return Replica(self.client, self.books[1], self.faults, self.room[number])
 
-        @precondition(lambda self: self.sent)
-        @rule(data=st.data(), number=replicas)
-        def resend_in_other_requests(self, data: Any, number: int) -> None:
-            again = data.draw(st.permutations(sorted(self.sent)))
-            cut = data.draw(st.integers(0, len(again)))
-            requests = [part for part in (again[:cut], again[cut:]) if part]
-            if self.replicas[number].send(*requests):
-                self.acknowledged |= set(again)
+    @rule(spans=some_spans, number=replicas)
+    def send(self, spans: list[tuple[Any, int]], number: int) -> None:
+        self.sent |= set(spans)
+        if self.replicas[number].send(spans):
+            self.acknowledged |= set(spans)
 
-        @rule(spans=some_spans, number=replicas)
-        def send_and_lose_the_reply(self, spans: list[tuple[Any, int]], number: int) -> None:
-            self.sent |= set(spans)
-            self.faults.loses_reply_after = "spans"
-            assert not self.replicas[number].send(spans)
-            self.faults.loses_reply_after = ""
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data(), number=replicas)
+    def resend_in_other_requests(self, data: Any, number: int) -> None:
+        again = data.draw(st.permutations(sorted(self.sent)))
+        cut = data.draw(st.integers(0, len(again)))
+        requests = [part for part in (again[:cut], again[cut:]) if part]
+        if self.replicas[number].send(*requests):
+            self.acknowledged |= set(again)
 
-        @rule(number=replicas)
-        def follow_up(self, number: int) -> None:
-            self.replicas[number].follow_up()
+    @rule(spans=some_spans, number=replicas)
+    def send_and_lose_the_reply(self, spans: list[tuple[Any, int]], number: int) -> None:
+        self.sent |= set(spans)
+        self.faults.loses_reply_after = "spans"
+        assert not self.replicas[number].send(spans)
+        self.faults.loses_reply_after = ""
 
-        @rule(number=replicas, table=st.sampled_from(["calls", "traces"]))
-        def follow_up_and_lose_the_reply(self, number: int, table: str) -> None:
-            self.faults.loses_reply_after = table
-            self.replicas[number].follow_up()
-            self.faults.loses_reply_after = ""
+    @rule(number=replicas)
+    def follow_up(self, number: int) -> None:
+        self.replicas[number].follow_up()
 
-        @rule(number=replicas)
-        def kill(self, number: int) -> None:
-            self.replicas[number] = self._new(number)
+    @rule(number=replicas, table=st.sampled_from(["calls", "traces"]))
+    def follow_up_and_lose_the_reply(self, number: int, table: str) -> None:
+        self.faults.loses_reply_after = table
+        self.replicas[number].follow_up()
+        self.faults.loses_reply_after = ""
 
-        @rule()
-        def the_store_goes_or_comes_back(self) -> None:
-            self.faults.down = not self.faults.down
+    @rule(number=replicas)
+    def kill(self, number: int) -> None:
+        self.replicas[number] = self._new(number)
 
-        @rule()
-        def merge(self) -> None:
-            for table in ("spans", "calls", "traces"):
-                client.command(f"OPTIMIZE TABLE {table} FINAL")
+    @rule()
+    def the_store_goes_or_comes_back(self) -> None:
+        self.faults.down = not self.faults.down
 
-        @precondition(lambda self: self.acknowledged)
-        @rule(data=st.data())
-        def rate_a_trace_again(self, data: Any) -> None:
-            traces = sorted({span[0] for span, _ in self.acknowledged})
-            trace = data.draw(st.sampled_from(traces))
-            key = pl.DataFrame({"tenant": [""], "trace_id": [f"{trace:032x}"]})
-            spans = repair_queries.spans_of(client, key)
-            Writer(client).write("spans", price_spans(spans, books[2].book))
-            for end_ns, span_id in spans.select("end_unix_nano", "span_id").rows():
-                contents = WORLD[trace, int(span_id, 16)]
-                is_last = end_ns == max(repr_end(content) for content in contents)
-                self.rated.add(((trace, int(span_id, 16)), len(contents) - 1 if is_last else 0))
+    @rule()
+    def merge(self) -> None:
+        for table in ("spans", "calls", "traces"):
+            self.client.command(f"OPTIMIZE TABLE {table} FINAL")
 
-        @rule(number=replicas)
-        def repair(self, number: int) -> None:
-            ingest = self.replicas[number].ingest
-            Repair(client, books[1], Metrics(), ingest).run()
+    @precondition(lambda self: self.acknowledged)
+    @rule(data=st.data())
+    def rate_a_trace_again(self, data: Any) -> None:
+        traces = sorted({span[0] for span, _ in self.acknowledged})
+        trace = data.draw(st.sampled_from(traces))
+        key = pl.DataFrame({"tenant": [""], "trace_id": [f"{trace:032x}"]})
+        spans = repair_queries.spans_of(self.client, key)
+        Writer(self.client).write("spans", price_spans(spans, self.books[2].book))
+        for end_ns, span_id in spans.select("end_unix_nano", "span_id").rows():
+            contents = WORLD[trace, int(span_id, 16)]
+            is_last = end_ns == max(repr_end(content) for content in contents)
+            self.rated.add(((trace, int(span_id, 16)), len(contents) - 1 if is_last else 0))
 
-        @rule()
-        def come_to_rest(self) -> None:
-            self.faults.down = False
-            waiting = sorted(self.sent - self.acknowledged)
-            if waiting:
-                assert self.replicas[0].send(waiting)
-                self.acknowledged |= set(waiting)
-            for replica in self.replicas:
-                replica.follow_up()
-            Repair(client, books[1], Metrics()).run()
-            assert conversations(client) == oracle(self.sent, self.rated)
-            before = everything(client)
-            assert Repair(client, books[1], Metrics()).run() == 0
-            assert everything(client) == before
+    @rule(number=replicas)
+    def repair(self, number: int) -> None:
+        ingest = self.replicas[number].ingest
+        Repair(self.client, self.books[1], Metrics(), ingest).run()
 
-        def teardown(self) -> None:
-            self.come_to_rest()
+    @rule()
+    def come_to_rest(self) -> None:
+        self.faults.down = False
+        waiting = sorted(self.sent - self.acknowledged)
+        if waiting:
+            assert self.replicas[0].send(waiting)
+            self.acknowledged |= set(waiting)
+        for replica in self.replicas:
+            replica.follow_up()
+        Repair(self.client, self.books[1], Metrics()).run()
+        assert conversations(self.client) == oracle(self.sent, self.rated)
+        before = everything(self.client)
+        assert Repair(self.client, self.books[1], Metrics()).run() == 0
+        assert everything(self.client) == before
 
-        @invariant()
-        def no_acknowledged_span_is_lost(self) -> None:
-            rows = client.query("SELECT trace_id, span_id FROM spans FINAL").result_rows
-            stored = {(int(trace, 16), int(span, 16)) for trace, span in rows}
-            assert {span for span, _ in self.acknowledged} <= stored
+    def teardown(self) -> None:
+        self.come_to_rest()
 
-        @invariant()
-        def no_trace_costs_more_than_all_that_was_sent_of_it(self) -> None:
-            most: dict[int, Decimal] = {}
-            for span in {span for span, _ in self.sent}:
-                price = PRICE_USD[2 if self.rated else 1]
-                dearest = max(content.input_tokens for content in WORLD[span]) * price
-                most[span[0]] = most.get(span[0], Decimal(0)) + dearest
-            rows = client.query("SELECT trace_id, cost_usd FROM traces FINAL").result_rows
-            assert all(0 <= (cost or 0) <= most[int(trace, 16)] for trace, cost in rows)
+    @invariant()
+    def no_acknowledged_span_is_lost(self) -> None:
+        rows = self.client.query("SELECT trace_id, span_id FROM spans FINAL").result_rows
+        stored = {(int(trace, 16), int(span, 16)) for trace, span in rows}
+        assert {span for span, _ in self.acknowledged} <= stored
 
-        @invariant()
-        def conversations_sum_to_their_traces(self) -> None:
-            ((traces, total),) = client.query(
-                "SELECT count(), sum(cost_usd) FROM traces FINAL"
-            ).result_rows
-            rows = client.query("SELECT traces, cost_usd FROM conversations").result_rows
-            assert sum(count for count, _ in rows) == traces
-            assert sum(cost or 0 for _, cost in rows) == (total or 0)
+    @invariant()
+    def no_trace_costs_more_than_all_that_was_sent_of_it(self) -> None:
+        most: dict[int, Decimal] = {}
+        for span in {span for span, _ in self.sent}:
+            price = PRICE_USD[2 if self.rated else 1]
+            dearest = max(content.input_tokens for content in WORLD[span]) * price
+            most[span[0]] = most.get(span[0], Decimal(0)) + dearest
+        rows = self.client.query("SELECT trace_id, cost_usd FROM traces FINAL").result_rows
+        assert all(0 <= (cost or 0) <= most[int(trace, 16)] for trace, cost in rows)
 
-        @invariant()
-        def no_more_spans_are_live_than_there_is_room_for(self) -> None:
-            live = [len(replica.ingest.live) for replica in self.replicas]
-            assert all(held <= room for held, room in zip(live, self.room, strict=True))
+    @invariant()
+    def conversations_sum_to_their_traces(self) -> None:
+        ((traces, total),) = self.client.query(
+            "SELECT count(), sum(cost_usd) FROM traces FINAL"
+        ).result_rows
+        rows = self.client.query("SELECT traces, cost_usd FROM conversations").result_rows
+        assert sum(count for count, _ in rows) == traces
+        assert sum(cost or 0 for _, cost in rows) == (total or 0)
 
-    return Delivery
+    @invariant()
+    def no_more_spans_are_live_than_there_is_room_for(self) -> None:
+        live = [len(replica.ingest.live) for replica in self.replicas]
+        assert all(held <= room for held, room in zip(live, self.room, strict=True))
 
 
 def repr_end(content: OtlpCall) -> int:
@@ -355,7 +354,7 @@ def test_conversations_equal_the_oracle_whatever_happens(
     client: Client, books: dict[int, Rules]
 ) -> None:
     run_state_machine_as_test(
-        machine(client, books),
+        type("Machine", (Delivery,), {"client": client, "books": books}),
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
@@ -366,11 +365,11 @@ def test_conversations_equal_the_oracle_whatever_happens(
     )
 
 
-# --- one property each -----------------------------------------------------------------------------
+# --- one property each ---------------------------------------------------------------------------
 
 
 @pytest.fixture
-def deliver(client: Client, books: dict[int, Rules]) -> Iterator[Any]:
+def deliver(client: Client, books: dict[int, Rules]) -> Any:
     """Deliver requests to replicas on an empty store, repair, and return all tables."""
 
     def run(*requests: list[tuple[Any, int]], replicas: int = 1) -> Any:
@@ -382,7 +381,7 @@ def deliver(client: Client, books: dict[int, Rules]) -> Iterator[Any]:
         Repair(client, books[1], Metrics()).run()
         return everything(client)
 
-    yield run
+    return run
 
 
 @settings(

@@ -134,7 +134,8 @@ def test_the_fullest_trace_of_the_fullest_set_stands_in_any_order(
     for position in order:
         Writer(client).write("traces", rows[position])
 
-    assert stored(client, "SELECT conversation_id FROM traces FINAL") == [("of nine spans in a greater set",)]
+    fullest = [("of nine spans in a greater set",)]
+    assert stored(client, "SELECT conversation_id FROM traces FINAL") == fullest
 
 
 def test_no_insert_touches_more_than_90_partitions(client: Client, evidence: Rows) -> None:
