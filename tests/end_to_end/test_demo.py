@@ -6,7 +6,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-from farebox_processor.demo.processes import python
+import psutil
+
+from farebox_processor.demo.processes import Process, python, wait_for
 
 COSTS_USD = {
     # 28 calls of gpt-4o: 396 200 in x 2.5 + 1 680 out x 10, per million
@@ -90,3 +92,15 @@ def test_kept_the_server_answers_the_commands_that_are_shown_until_it_is_stopped
 
     assert json.loads(asked.stdout)["total_usd"] == "1.0073"
     assert code == 0
+
+
+def test_told_to_stop_the_demo_leaves_no_process_behind(tmp_path: Path) -> None:
+    command = python("-m", "farebox_processor", "demo", "--json")
+    with Process("farebox demo", command, log=tmp_path / "demo.log") as demo:
+        started = psutil.Process(demo.pid)
+        wait_for(lambda: len(started.children()) > 1, demo, what="starting its processes")
+        children = started.children(recursive=True)
+        demo.stop()
+
+    assert demo.exit_code == 128 + signal.SIGTERM
+    assert psutil.wait_procs(children, timeout=30)[1] == []

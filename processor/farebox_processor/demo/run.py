@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from types import FrameType
+from typing import Any, Final, NoReturn
 
 import polars as pl
 from rich.markup import escape
@@ -34,6 +35,7 @@ def run_demo(*, keep: bool, as_json: bool) -> int:
 
     Raises ProcessFailedError, with the last lines of its log, if a process fails.
     """
+    signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="farebox-demo-") as name, ExitStack() as running:
         server = FareboxServer(Path(name))
         with err.status("starting farebox on the embedded ClickHouse") as status:
@@ -46,6 +48,11 @@ def run_demo(*, keep: bool, as_json: bool) -> int:
         if keep:
             _keep(server, process)
     return 0
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    """Leave by way of every `with`, so that no process and no file stays behind."""
+    raise SystemExit(128 + number)
 
 
 def _play(server: FareboxServer) -> None:
