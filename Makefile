@@ -20,7 +20,7 @@ demo: $(VENV)/installed ## play conversations of every tier through a real serve
 	$(BIN)/farebox demo
 
 test: $(VENV)/installed ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: static test ## formatting, lint, types, tests: what has to hold before a commit
 
