@@ -60,6 +60,10 @@ def _says(tokens: Tokens, *, tool: str | None = None, searches: int = 0) -> Repl
     )
 
 
+def _asked(question: str, model: str, tokens: Tokens) -> Turn:
+    return Turn(question, (Exchange(Api.CHAT, model, _says(tokens)),))
+
+
 def _refused(api: Api, model: str, status: int) -> Exchange:
     return Exchange(api, model, Reply(status=status, retry_after_s=0))
 
@@ -73,14 +77,8 @@ _SIMPLE: Final = Scene(
     action="question_answered",
     outcome="resolved",
     turns=(
-        Turn(
-            "Where is my invoice?",
-            (Exchange(Api.CHAT, "gpt-4o-mini", _says(Tokens(input=420, output=96))),),
-        ),
-        Turn(
-            "And the one of May?",
-            (Exchange(Api.CHAT, "gpt-4o-mini", _says(Tokens(input=640, output=80))),),
-        ),
+        _asked("Where is my invoice?", "gpt-4o-mini", Tokens(input=420, output=96)),
+        _asked("And the one of May?", "gpt-4o-mini", Tokens(input=640, output=80)),
     ),
 )
 
@@ -282,12 +280,7 @@ _UNKNOWN_MODEL: Final = Scene(
     feature="support",
     action="question_answered",
     outcome="escalated",
-    turns=(
-        Turn(
-            "Do you ship to Norway?",
-            (Exchange(Api.CHAT, "harbor-chat-large", _says(Tokens(input=480, output=70))),),
-        ),
-    ),
+    turns=(_asked("Do you ship to Norway?", "harbor-chat-large", Tokens(input=480, output=70)),),
 )
 
 SCENES: Final = (
