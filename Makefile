@@ -35,6 +35,7 @@ bench: $(VENV)/installed ## measure speed as ratios within one run
 collector: $(COLLECTOR) ## build the OpenTelemetry Collector that deploy/otel-collector.yaml is tested with; needs Go
 
 $(COLLECTOR): tests/end_to_end/collector/builder.yaml
+	@mkdir -p $(dir $@)
 	go run go.opentelemetry.io/collector/cmd/builder@v0.155.0 --config $<
 
 lock: $(VENV)/installed ## choose the newest versions that pyproject.toml allows and write the lock file
