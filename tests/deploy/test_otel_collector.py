@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from farebox_processor.config import ServerConfig
+from farebox_processor.otlp import Limits
+from farebox_processor.otlp_skeleton import Limits
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy/otel-collector.yaml"
@@ -52,11 +54,10 @@ def test_nothing_holds_acknowledged_spans_in_memory_only(configuration: dict[str
 
 def test_no_request_is_larger_than_farebox_takes(exporter: dict[str, Any]) -> None:
     batch = exporter["sending_queue"]["batch"]
-    accepted = ServerConfig()
 
     assert batch["sizer"] == "bytes"
-    assert batch["max_size"] <= accepted.max_request_bytes
-    assert batch["max_size"] // SMALLEST_SPAN_BYTES <= accepted.max_request_spans
+    assert batch["max_size"] <= ServerConfig().max_request_bytes
+    assert batch["max_size"] // SMALLEST_SPAN_BYTES <= Limits().spans_per_request
 
 
 def test_farebox_can_read_the_compression_and_answers_within_the_timeout(

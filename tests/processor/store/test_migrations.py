@@ -53,8 +53,10 @@ def test_a_fresh_database_gets_every_table(engine: Engine, empty_database: str) 
         "plan_months",
         "plans",
         "prices",
+        "rating_revisions",
         "schema_migrations",
         "spans",
+        "superseded_ratings",
         "traces",
     ]
 
