@@ -13,7 +13,7 @@ import polars as pl
 from farebox_processor.cold_spans import ColdSpans
 from farebox_processor.frames import PRICED_SPANS, Schema
 from farebox_processor.rollup.facts import what_is_called
-from farebox_processor.rollup.kin import kin_calls, kin_links
+from farebox_processor.rollup.kin import kin_calls, overlap_links, response_links
 
 __all__ = ["LiveTraces"]
 
@@ -91,23 +91,44 @@ class LiveTraces:
         live = pl.concat([self._hot["trace"], self._cold.traces]).unique()
         return spans.filter(_TRACE.is_in(live.implode()))
 
+    def with_new(self, priced: pl.DataFrame, most: int) -> pl.DataFrame:
+        """Return the spans of the traces of `priced`, and of their kin, as if it had been added.
+
+        Calls without a response id make no kin here. Traces are left out, the largest first, until
+        at most so many spans are left.
+        """
+        named = priced.select(*PRICED_SPANS).with_columns(trace=_TRACE)
+        responses = _calls_of(named)["response"].drop_nulls()
+        twins = self._calls.filter(pl.col("response").is_in(responses.implode()))
+        reached = self._with_kin(pl.concat([named["trace"], twins["trace"]]).unique())
+        self._warm(reached)
+        held = self._hot.filter(pl.col("trace").is_in(reached.implode()))
+        spans = pl.concat([held, named.join(held, on=_VERSION, how="anti")])
+        if spans.height > most:
+            sizes = spans.group_by("trace").len().sort("len", "trace")
+            fit = sizes.filter(pl.col("len").cum_sum() <= most)
+            spans = spans.filter(pl.col("trace").is_in(fit["trace"].implode()))
+        return spans.drop("trace")
+
     def dirty_sets(self) -> pl.DataFrame:
         """Return all spans of the traces that changed, and of the traces that are their kin."""
-        reached = self._dirty
-        while True:
-            linked = self._links.filter(
-                pl.col("left").is_in(reached.implode()) | pl.col("right").is_in(reached.implode())
-            )
-            wider = pl.concat([reached, linked["left"], linked["right"]]).unique()
-            if wider.len() == reached.len():
-                break
-            reached = wider
+        reached = self._with_kin(self._dirty)
         self._warm(reached)
         return self._hot.filter(pl.col("trace").is_in(reached.implode())).drop("trace")
 
     def settle(self) -> None:
         """Note that the dirty sets have been rolled up and stored."""
         self._dirty = self._dirty.clear()
+
+    def _with_kin(self, reached: pl.Series) -> pl.Series:
+        while True:
+            linked = self._links.filter(
+                pl.col("left").is_in(reached.implode()) | pl.col("right").is_in(reached.implode())
+            )
+            wider = pl.concat([reached, linked["left"], linked["right"]]).unique()
+            if wider.len() == reached.len():
+                return reached
+            reached = wider
 
     def _take(self, priced: pl.DataFrame) -> pl.DataFrame:
         """Hold what is new among `priced`, and return it."""
@@ -121,16 +142,15 @@ class LiveTraces:
 
     def _link(self, new: pl.DataFrame) -> None:
         """Note the calls of new spans, and which traces they tie together."""
-        candidates = new.filter("candidate").with_columns(*what_is_called())
-        calls = kin_calls(candidates).select(*_CALLS)
+        calls = _calls_of(new)
         self._calls = pl.concat([self._calls, calls])
         if self._calls.n_chunks() > _CHUNKS:
             self._calls = self._calls.rechunk()
-        about = self._calls.filter(
-            pl.col("response").is_in(calls["response"].drop_nulls().implode())
-            | pl.col("equal").is_in(calls["equal"].drop_nulls().implode())
-        )
-        self._links = pl.concat([self._links, kin_links(about)]).unique()
+        links = [self._links]
+        for name, links_of in (("response", response_links), ("equal", overlap_links)):
+            among = calls[name].drop_nulls().implode()
+            links.append(links_of(self._calls.filter(pl.col(name).is_in(among))))
+        self._links = pl.concat(links).unique()
 
     def _warm(self, traces: pl.Series) -> None:
         """Bring back the spans of `traces` that were packed."""
@@ -164,3 +184,8 @@ class LiveTraces:
         self._links = self._links.filter(~pl.col("left").is_in(gone) & ~pl.col("right").is_in(gone))
         # What is evicted before it could be stored is stale in the store: repair sees it.
         self._dirty = self._dirty.filter(~self._dirty.is_in(gone))
+
+
+def _calls_of(spans: pl.DataFrame) -> pl.DataFrame:
+    candidates = spans.filter("candidate").with_columns(*what_is_called())
+    return kin_calls(candidates).select(*_CALLS)

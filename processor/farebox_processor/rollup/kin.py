@@ -10,7 +10,7 @@ import polars as pl
 from farebox_processor.rollup.facts import EQUAL_CALL
 from farebox_processor.rollup.ties import connect
 
-__all__ = ["group_kin", "kin_calls", "kin_links"]
+__all__ = ["group_kin", "kin_calls", "kin_links", "overlap_links", "response_links"]
 
 
 def kin_calls(candidates: pl.DataFrame) -> pl.DataFrame:
@@ -46,9 +46,30 @@ def kin_calls(candidates: pl.DataFrame) -> pl.DataFrame:
 
 def kin_links(calls: pl.DataFrame) -> pl.DataFrame:
     """Return pairs of traces, `left` and `right`, that connect all kin among `calls`."""
-    return pl.concat([_same_response(calls), _overlapping_equals(calls)]).unique(
-        maintain_order=True
+    return pl.concat([response_links(calls), overlap_links(calls)])
+
+
+def response_links(calls: pl.DataFrame) -> pl.DataFrame:
+    """Return those of the pairs that a response id makes."""
+    told = calls.filter(pl.col("response").is_not_null())
+    return _links(told, pl.col("trace").first().over("response"))
+
+
+def overlap_links(calls: pl.DataFrame) -> pl.DataFrame:
+    """Return those of the pairs that equal calls of several scopes make, where an id is missing."""
+    several = (pl.col("scope").min() != pl.col("scope").max()) & (
+        pl.col("response").null_count() > 0
     )
+    # Nearly all calls are equal only to others of their scope: they are left out first.
+    keys = calls.group_by("equal").agg(several=several).filter("several").drop_nulls("equal")
+    crowds = (
+        calls.join(keys, on="equal", how="semi")
+        .sort("equal", "began")
+        .with_columns(open_until=pl.col("ended").cum_max().shift().over("equal"))
+        .with_columns(crowd=(pl.col("began") > pl.col("open_until")).fill_null(True).cum_sum())
+        .filter(several.over("crowd"))
+    )
+    return _links(crowds, pl.col("trace").first().over("crowd"))
 
 
 def group_kin(candidates: pl.DataFrame, traces: int) -> pl.Series:
@@ -56,24 +77,6 @@ def group_kin(candidates: pl.DataFrame, traces: int) -> pl.Series:
     return pl.Series("kin", connect(traces, kin_links(kin_calls(candidates))), dtype=pl.UInt32)
 
 
-def _same_response(calls: pl.DataFrame) -> pl.DataFrame:
-    first = pl.col("trace").first().over("response")
-    return _links(calls.filter(pl.col("response").is_not_null()), first)
-
-
-def _overlapping_equals(calls: pl.DataFrame) -> pl.DataFrame:
-    several = (pl.col("scope").n_unique() > 1) & (pl.col("response").null_count() > 0)
-    open_until = pl.col("ended").cum_max().shift().over("equal")
-    crowds = (
-        calls.filter(pl.col("equal").is_not_null())
-        .filter(several.over("equal"))
-        .sort("equal", "began")
-        .with_columns(crowd=(pl.col("began") > open_until).fill_null(True).cum_sum())
-        .filter(several.over("crowd"))
-    )
-    return _links(crowds, pl.col("trace").first().over("crowd"))
-
-
 def _links(calls: pl.DataFrame, first: pl.Expr) -> pl.DataFrame:
     pairs = calls.select(left=pl.col("trace"), right=first)
-    return pairs.filter(pl.col("left") != pl.col("right"))
+    return pairs.filter(pl.col("left") != pl.col("right")).unique(maintain_order=True)
