@@ -9,7 +9,6 @@ import yaml
 
 from farebox_processor.config import ServerConfig
 from farebox_processor.otlp import Limits
-from farebox_processor.otlp_skeleton import Limits
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy/otel-collector.yaml"
