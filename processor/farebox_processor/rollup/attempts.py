@@ -11,38 +11,57 @@ from farebox_processor.rollup.tree import Tree
 __all__ = ["link_attempts"]
 
 _SIBLINGS = ["trace", "asked_by", "call_kind"]
+_TRIED = ["inference", "embeddings", "rerank"]
 
 
 def link_attempts(calls: pl.DataFrame, facts: pl.DataFrame, tree: Tree) -> pl.DataFrame:
     """Return `calls` with attempt, retry_of and fallback_from; rejected candidates have none."""
-    place = pl.int_range(pl.len())
-    tried = (
-        calls.lazy()
-        .with_columns(
-            attempted_model=pl.coalesce("subject", "request_model"),
-            asked_by=_asked_by(calls, facts, tree),
-        )
-        .filter(
-            pl.col("rejected_as").is_null()
-            & pl.col("call_kind").is_in(["inference", "embeddings", "rerank"])
+    is_tried = pl.col("rejected_as").is_null() & pl.col("call_kind").is_in(_TRIED)
+    place = pl.int_range(pl.len(), dtype=pl.UInt32)
+    calls = calls.with_columns(attempt=pl.when(is_tried).then(pl.lit(1, pl.UInt16)))
+    tried = calls.select(
+        *("trace", "call_kind", "started_at", "ended_at", "span_id", "is_error", "attempt"),
+        attempted_model=pl.coalesce("subject", "request_model"),
+        place=place,
+    ).filter(pl.col("attempt").is_not_null())
+    if not tried["is_error"].any():
+        nothing = pl.lit(None, pl.String)
+        return calls.with_columns(retry_of=nothing, fallback_from=nothing)
+    asked_by = _asked_by(calls, facts, tree).gather(tried["place"])
+    retries = _retries(tried.with_columns(asked_by=asked_by))
+    return (
+        calls.with_columns(place=place)
+        .update(retries.select("place", "attempt"), on="place")
+        .join(retries.drop("attempt"), on="place", how="left", maintain_order="left")
+        .drop("place")
+    )
+
+
+def _retries(tried: pl.DataFrame) -> pl.DataFrame:
+    """Return attempt, retry_of and fallback_from of the tries that are not the first, by place."""
+    number = pl.int_range(pl.len())
+    model_before = pl.col("attempted_model").shift()
+    return (
+        # Nothing goes on where nothing has failed.
+        tried.join(
+            tried.filter("is_error").select(_SIBLINGS),
+            on=_SIBLINGS,
+            how="semi",
+            nulls_equal=True,
         )
         .sort(*_SIBLINGS, "started_at", "span_id")
         .with_columns(continues=_continues())
-        .with_columns(first=pl.when(~pl.col("continues")).then(place).forward_fill())
         .select(
-            "row",
-            attempt=(place - pl.col("first") + 1).cast(pl.UInt16),
-            retry_of=pl.when("continues").then(pl.col("span_id").shift()),
-            fallback_from=pl.when(
-                pl.col("continues")
-                & pl.col("attempted_model").shift().ne_missing(pl.col("attempted_model"))
-            ).then(pl.col("attempted_model").shift()),
+            "place",
+            "continues",
+            attempt=number - pl.when(~pl.col("continues")).then(number).forward_fill() + 1,
+            retry_of=pl.col("span_id").shift(),
+            fallback_from=pl.when(model_before.ne_missing(pl.col("attempted_model"))).then(
+                model_before
+            ),
         )
-    )
-    return (
-        calls.lazy()
-        .join(tried, on="row", how="left", maintain_order="left")
-        .collect(engine="in-memory")
+        .filter("continues")
+        .select("place", pl.col("attempt").cast(pl.UInt16), "retry_of", "fallback_from")
     )
 
 

@@ -5,22 +5,33 @@ span around another one for the same model is a wrapper; an aggregate counts onl
 it does. A rejected candidate names the span that was billed instead.
 """
 
+from dataclasses import dataclass
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from farebox_processor.rollup.facts import ranks_of
-from farebox_processor.rollup.tree import Tree
+from farebox_processor.rollup.tree import Index, Tree
 
 __all__ = ["choose_winners", "reject_covered"]
+
+_Mask = npt.NDArray[np.bool_]
+
+_BEST: Final = ("has_usage", "trust", "quantities_told", "depth", "started_at")
+_BILLED, _WRAPPER, _AGGREGATE, _DUPLICATE = range(4)
+_REJECTIONS: Final = pl.Series([None, "wrapper", "aggregate", "duplicate"])
 
 
 def choose_winners(candidates: pl.DataFrame) -> pl.DataFrame:
     """Return `candidates` with the row of the `winner` of each group of `twins`."""
-    best = ["has_usage", "trust", "quantities_told", "depth", "started_at"]
+    if candidates["twins"].n_unique() == candidates.height:
+        return candidates.with_columns(winner="row")
     winners = (
         candidates.filter(pl.col("twins").is_duplicated())
-        .sort(*best, "trace_id", "span_id", descending=[True] * len(best) + [False, False])
+        .sort(*_BEST, "trace_id", "span_id", descending=[True] * len(_BEST) + [False, False])
         .unique("twins", keep="first", maintain_order=True)
         .select("twins", winner="row")
     )
@@ -29,129 +40,155 @@ def choose_winners(candidates: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """What the candidates are, by their places: arrays of the same length."""
+
+    row: Index
+    """In the tree, ascending."""
+    twins: Index
+    winner: Index
+    subject: Index
+    """A number per subject, -1 for none."""
+    is_inference: _Mask
+    is_aggregate: _Mask
+    is_telling: _Mask
+    """Tells its usage."""
+    is_failed: _Mask
+
+    def places_of(self, rows: Index) -> Index:
+        """Return where candidates of these rows are."""
+        return np.searchsorted(self.row, rows)
+
+    def below(self, tree: Tree, outer: Index, inner: Index, *, same_subject: bool) -> Index:
+        """Return the place of the first `inner` call below each `outer` one, -1 if none is."""
+        groups = (self.subject[outer], self.subject[inner]) if same_subject else None
+        rows = tree.first_below(self.row[outer], self.row[inner], groups=groups)
+        return np.where(rows >= 0, self.places_of(rows), -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Covers:
+    """Pairs of calls of which one is no call of its own because of the other."""
+
+    covered: Index
+    by: Index
+    reason: int
+
+
 def reject_covered(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
     """Return `candidates` with rejected_as and instead (the row billed instead), null if billed.
 
     Wants `twins` and `winner`; rows are those of the tree.
     """
-    covers = pl.concat([_wrappers(candidates, tree), _aggregates(candidates, tree)])
-    covers = pl.concat([covers, _silent_inside(candidates, covers, tree)])
-    verdicts = _of_groups(covers, candidates)
-    decided = candidates.join(verdicts, on="twins", how="left", maintain_order="left").with_columns(
-        rejected_as=pl.coalesce(
-            "covered_as", pl.when(pl.col("row") != pl.col("winner")).then(pl.lit("duplicate"))
-        ),
-        instead=pl.coalesce("by", "winner"),
+    calls = _calls_of(candidates)
+    covers = [*_wrappers(calls, tree), _aggregates(calls, tree)]
+    covers.append(_silent_inside(calls, covers, tree))
+    reason, by = _of_groups(calls, covers)
+    is_duplicate = calls.row != calls.winner
+    rejected = np.where(reason == _BILLED, np.where(is_duplicate, _DUPLICATE, _BILLED), reason)
+    instead = _finally_billed(
+        rejected, np.where(reason == _BILLED, calls.places_of(calls.winner), by)
     )
-    return decided.with_columns(instead=_finally_billed(decided)).drop("covered_as", "by")
+    return candidates.with_columns(
+        rejected_as=_REJECTIONS.gather(pl.Series(rejected, dtype=pl.UInt32)),
+        instead=pl.Series(pa.array(calls.row[instead], mask=rejected == _BILLED)),
+    )
 
 
-def _rows(frame: pl.DataFrame) -> npt.NDArray[np.int64]:
-    return frame["row"].to_numpy().astype(np.int64)
+def _calls_of(candidates: pl.DataFrame) -> _Calls:
+    def marks(column: pl.Series) -> _Mask:
+        return column.fill_null(False).to_numpy()
+
+    def numbers(name: str) -> Index:
+        return candidates[name].to_numpy().astype(np.int64)
+
+    subjects = ranks_of(candidates["subject"]).cast(pl.Int64).fill_null(-1)
+    return _Calls(
+        row=numbers("row"),
+        twins=numbers("twins"),
+        winner=numbers("winner"),
+        subject=subjects.to_numpy(),
+        is_inference=marks(candidates["call_kind"] == "inference"),
+        is_aggregate=marks(candidates["call_kind"] == "agent"),
+        is_telling=marks(candidates["has_usage"]),
+        is_failed=marks(candidates["is_failed"]),
+    )
 
 
-def _wrappers(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+def _wrappers(calls: _Calls, tree: Tree) -> list[_Covers]:
     """Find inference spans with another call for the same model below that tells as much."""
-    calls = candidates.filter(pl.col("call_kind") == "inference")
-    calls = calls.with_columns(subject_code=ranks_of(calls["subject"]).cast(pl.Int64))
-    telling, silent = calls.filter("has_usage"), calls.filter(~pl.col("has_usage"))
-    return pl.concat(
-        [
-            _same_subject(calls, telling, tree),
-            _same_subject(silent, silent, tree),
-        ]
-    )
+    every = np.flatnonzero(calls.is_inference)
+    telling = every[calls.is_telling[every]]
+    silent = every[~calls.is_telling[every]]
+    return [
+        *_same_subject(calls, every, telling, tree),
+        *_same_subject(calls, silent, silent, tree),
+    ]
 
 
-def _same_subject(outer: pl.DataFrame, inner: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+def _same_subject(calls: _Calls, outer: Index, inner: Index, tree: Tree) -> list[_Covers]:
     """Pair outer spans with one below about the same model; no model matches every model."""
-    named_outer, named_inner = (frame.drop_nulls("subject_code") for frame in (outer, inner))
-    groups = (
-        named_outer["subject_code"].to_numpy(),
-        named_inner["subject_code"].to_numpy(),
+    named_outer, named_inner = (some[calls.subject[some] >= 0] for some in (outer, inner))
+    pairs = (
+        (named_outer, named_inner, True),
+        (outer[calls.subject[outer] < 0], inner, False),
+        (outer, inner[calls.subject[inner] < 0], False),
     )
-    below = tree.first_below(_rows(named_outer), _rows(named_inner), groups=groups)
-    return pl.concat(
-        [
-            _cover(named_outer, below, "wrapper"),
-            _covered_by(outer.filter(pl.col("subject").is_null()), inner, tree, "wrapper"),
-            _covered_by(outer, inner.filter(pl.col("subject").is_null()), tree, "wrapper"),
-        ]
-    )
+    return [
+        _cover(above, calls.below(tree, above, below, same_subject=same), _WRAPPER)
+        for above, below, same in pairs
+        if len(above) and len(below)
+    ]
 
 
-def _aggregates(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+def _aggregates(calls: _Calls, tree: Tree) -> _Covers:
     """Find aggregates with a call, or an aggregate that tells something, below them."""
-    aggregates = candidates.filter(pl.col("call_kind") == "agent")
-    return _covered_by(aggregates, candidates.filter("has_usage"), tree, "aggregate")
+    aggregates, telling = np.flatnonzero(calls.is_aggregate), np.flatnonzero(calls.is_telling)
+    below = calls.below(tree, aggregates, telling, same_subject=False)
+    return _cover(aggregates, below, _AGGREGATE)
 
 
-def _silent_inside(candidates: pl.DataFrame, covers: pl.DataFrame, tree: Tree) -> pl.DataFrame:
+def _silent_inside(calls: _Calls, covers: list[_Covers], tree: Tree) -> _Covers:
     """Find calls without usage inside of a billed span that tells their usage."""
-    telling = candidates.filter(
-        pl.col("has_usage")
-        & pl.col("call_kind").is_in(["inference", "agent"])
-        & ~pl.col("row").is_in(covers["row"].implode())
-    )
+    silent = np.flatnonzero(~calls.is_telling & ~calls.is_failed & calls.is_inference)
+    is_around = calls.is_telling & (calls.is_inference | calls.is_aggregate)
+    for each in covers:
+        is_around[each.covered] = False
     marked = np.zeros(len(tree.enter), dtype=bool)
-    marked[_rows(telling)] = True
-    silent = candidates.filter(
-        ~pl.col("has_usage") & ~pl.col("is_failed") & (pl.col("call_kind") == "inference")
-    )
-    around = silent.with_columns(by=pl.Series(tree.outermost(marked)[_rows(silent)]))
-    told_by = telling.select(by="row", kind="call_kind", told="subject")
-    return (
-        around.join(told_by, on="by", how="inner")
-        .filter((pl.col("kind") == "agent") | pl.col("told").eq_missing(pl.col("subject")))
-        .select("row", "by", covered_as=pl.lit("duplicate"))
-    )
+    marked[calls.row[is_around]] = True
+    around = tree.outermost(marked)[calls.row[silent]] if len(silent) else silent
+    silent, by = silent[around >= 0], calls.places_of(around[around >= 0])
+    told = calls.is_aggregate[by] | (calls.subject[by] == calls.subject[silent])
+    return _Covers(silent[told], by[told], _DUPLICATE)
 
 
-def _covered_by(
-    outer: pl.DataFrame, inner: pl.DataFrame, tree: Tree, covered_as: str
-) -> pl.DataFrame:
-    return _cover(outer, tree.first_below(_rows(outer), _rows(inner)), covered_as)
+def _cover(outer: Index, below: Index, reason: int) -> _Covers:
+    return _Covers(outer[below >= 0], below[below >= 0], reason)
 
 
-def _cover(outer: pl.DataFrame, below: npt.NDArray[np.int64], covered_as: str) -> pl.DataFrame:
-    """Pair each outer span with the first inner one below it."""
-    return (
-        outer.select("row", by=pl.Series(below, dtype=pl.Int64), covered_as=pl.lit(covered_as))
-        .filter(pl.col("by") >= 0)
-        .cast({"row": pl.Int64, "by": pl.Int64, "covered_as": pl.String})
-    )
+def _of_groups(calls: _Calls, covers: list[_Covers]) -> tuple[Index, Index]:
+    """Turn coverings of spans into coverings of calls; twins do not cover each other.
+
+    Return the reason for each call, and the place of what is billed instead.
+    """
+    covered = np.concatenate([each.covered for each in covers])
+    by = np.concatenate([each.by for each in covers])
+    reasons = np.repeat([each.reason for each in covers], [len(each.by) for each in covers])
+    apart = np.flatnonzero(calls.twins[covered] != calls.twins[by])
+    order = apart[np.lexsort((by[apart], covered[apart]))]
+    groups, first = np.unique(calls.twins[covered[order]], return_index=True)
+    cover = order[first]
+    # Twins are numbered by place, and those that stand around several above that.
+    reason_of, by_of = np.zeros((2, 2 * len(calls.row)), dtype=np.int64)
+    reason_of[groups] = reasons[cover]
+    by_of[groups] = calls.places_of(calls.winner[by[cover]])
+    return reason_of[calls.twins], by_of[calls.twins]
 
 
-def _of_groups(covers: pl.DataFrame, candidates: pl.DataFrame) -> pl.DataFrame:
-    """Turn coverings of spans into coverings of calls; twins do not cover each other."""
-    mine = candidates.select("row", "twins")
-    theirs = candidates.select(by="row", by_twins="twins", by_winner="winner")
-    return (
-        covers.join(mine, on="row")
-        .join(theirs, on="by")
-        .filter(pl.col("twins") != pl.col("by_twins"))
-        .sort("row", "by")
-        .group_by("twins", maintain_order=True)
-        .agg(pl.col("covered_as").first(), by=pl.col("by_winner").first())
-    )
-
-
-def _finally_billed(decided: pl.DataFrame) -> pl.Series:
-    """Follow "billed instead" until a span that is billed; null where the span itself is."""
-    index = pl.int_range(pl.len(), dtype=pl.Int64)
-    numbered = decided.select("row", "rejected_as", "instead", index=index)
-    step = numbered.join(
-        numbered.select(instead="row", following="index"),
-        on="instead",
-        how="left",
-        maintain_order="left",
-    )
-    billed = pl.col("rejected_as").is_null()
-    hop = step.select(pl.when(billed).then("index").otherwise("following"))
-    end = hop.to_series().fill_null(0).to_numpy().astype(np.int64)
+def _finally_billed(rejected: Index, instead: Index) -> Index:
+    """Follow "billed instead" until a span that is billed."""
+    end = np.where(rejected == _BILLED, np.arange(len(rejected)), instead)
     for _ in range(len(end).bit_length() + 1):
         end = end[end]
-    rows = _rows(decided)[end] if len(end) else end
-    return pl.select(
-        pl.when(decided["rejected_as"].is_not_null()).then(pl.Series(rows, dtype=pl.Int64))
-    ).to_series()
+    return end

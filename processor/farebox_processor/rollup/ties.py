@@ -88,8 +88,10 @@ def connect(count: int, pairs: pl.DataFrame) -> Index:
 
 
 def _same_response(candidates: pl.DataFrame) -> pl.DataFrame:
+    response = pl.col("response_id")
     return (
-        candidates.filter(pl.col("response_id").is_not_null())
+        candidates.select("index", "tenant", "response_id")
+        .filter(response.is_not_null() & response.is_duplicated())
         .select(left=pl.col("index"), right=pl.col("index").first().over("tenant", "response_id"))
         .filter(pl.col("left") != pl.col("right"))
         .cast(pl.Int64)
@@ -106,7 +108,8 @@ def _nested_equals(candidates: pl.DataFrame) -> pl.DataFrame:
             | (pl.col("input_total").is_not_null() & (pl.col("call_kind") == "embeddings"))
             | (pl.col("call_kind") == "tool")
         )
-    ).with_columns(
+    ).select(
+        *("index", *EQUAL_CALL, "scope_name", "response_id", "started_at", "ended_at"),
         pl.col("input_total", "output_total").fill_null(-1),
         place=pl.when(pl.col("call_kind") == "tool")
         .then(pl.col("trace").cast(pl.Int64))

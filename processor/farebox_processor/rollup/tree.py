@@ -51,10 +51,7 @@ class Tree:
     def topmost(self, marked: npt.NDArray[np.bool_]) -> Index:
         """Return for each row where an unbroken line of marked parents above it ends, or itself."""
         parent = np.maximum(self.parent, 0)
-        hop = np.where((self.parent >= 0) & marked[parent], parent, np.arange(len(parent)))
-        for _ in range(_rounds(len(parent))):
-            hop = hop[hop]
-        return hop
+        return _ends(np.where((self.parent >= 0) & marked[parent], parent, np.arange(len(parent))))
 
     def first_below(
         self, rows: Index, others: Index, *, groups: tuple[Index, Index] | None = None
@@ -112,14 +109,22 @@ def _rounds(count: int) -> int:
     return max(1, int(count).bit_length() + 1)
 
 
+def _ends(hop: Index) -> Index:
+    """Follow links until they lead to themselves; those that go round and round end anywhere."""
+    for _ in range(_rounds(len(hop))):
+        further = hop[hop]
+        if np.array_equal(further, hop):
+            break
+        hop = further
+    return hop
+
+
 def _without_cycles(parent: Index) -> Index:
     """Make a root of every span whose line of ancestors never ends."""
     count = len(parent)
     end = count  # one more slot, its own parent, that every root leads to
-    hop = np.append(np.where(parent < 0, end, parent), end)
-    for _ in range(_rounds(count)):
-        hop = hop[hop]
-    return np.where(hop[:count] == end, parent, -1)
+    ends = _ends(np.append(np.where(parent < 0, end, parent), end))
+    return np.where(ends[:count] == end, parent, -1)
 
 
 def _depths(parent: Index) -> Index:
@@ -127,6 +132,8 @@ def _depths(parent: Index) -> Index:
     hop = np.append(np.where(parent < 0, count, parent), count)
     depth = np.append((parent >= 0).astype(np.int64), 0)
     for _ in range(_rounds(count)):
+        if (hop == count).all():
+            break
         depth = depth + depth[hop]
         hop = hop[hop]
     return depth[:count]
@@ -148,13 +155,24 @@ def _walk(parent: Index) -> tuple[Index, Index]:
 
     rows = np.arange(count, dtype=np.int64)
     after_enter = np.where(first_child >= 0, first_child, rows + count)
-    after_leave = np.where(
-        next_sibling >= 0, next_sibling, np.where(parent >= 0, parent + count, rows + count)
-    )  # the last root has nothing after it and leads to itself
-    following = np.concatenate([after_enter, after_leave])
-    steps_left = (following != np.arange(2 * count)).astype(np.int64)
-    for _ in range(_rounds(2 * count)):
-        steps_left = steps_left + steps_left[following]
-        following = following[following]
-    place = 2 * count - 1 - steps_left
+    after_leave = np.where(next_sibling >= 0, next_sibling, parent + count)
+    # The walk of a tree ends where its root is left: that leads to itself.
+    after_leave = np.where(parent >= 0, after_leave, rows + count)
+    last, steps_left = _distances(np.concatenate([after_enter, after_leave]))
+    roots = np.flatnonzero(parent < 0)
+    ends_at = np.zeros(count, dtype=np.int64)
+    ends_at[roots] = np.cumsum(steps_left[roots] + 1) - 1
+    place = ends_at[last - count] - steps_left
     return place[:count], place[count:]
+
+
+def _distances(following: Index) -> tuple[Index, Index]:
+    """Return where each line of links ends, and how many links away that is."""
+    steps_left = (following != np.arange(len(following))).astype(np.int64)
+    for _ in range(_rounds(len(following))):
+        further = following[following]
+        if np.array_equal(further, following):
+            break
+        steps_left = steps_left + steps_left[following]
+        following = further
+    return following, steps_left
