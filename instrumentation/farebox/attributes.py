@@ -19,6 +19,9 @@ __all__ = [
     "CONVERSATION_TURNS",
     "CONVERSATION_TYPE",
     "COST",
+    "COST_AMOUNT",
+    "COST_AMOUNT_CURRENCY",
+    "COST_AMOUNT_SOURCE",
     "COST_CACHE_READ",
     "COST_CACHE_WRITE",
     "COST_CURRENCY",
@@ -154,10 +157,18 @@ COST_REASON: Final = "farebox.cost.reason"
 COST_SOURCE: Final = "farebox.cost.source"
 """Which entry of the price book gave the prices."""
 CONVERSATION_COST: Final = "farebox.conversation.cost_usd"
-"""What the conversation cost so far. Advisory: the view `conversations` is the authority."""
+"""What the conversation cost so far, as far as the process that stored the span knows. Advisory:
+the view `conversations` is the authority."""
 CONVERSATION_TURNS: Final = "farebox.conversation.turns"
 """Turns so far. Advisory."""
 CONVERSATION_TIER: Final = "farebox.conversation.tier"
 """Tier so far. Advisory."""
 CONVERSATION_TIER_PRICE: Final = "farebox.conversation.tier_price_usd"
 """Price of that tier. Advisory."""
+COST_AMOUNT: Final = "gen_ai.usage.cost.amount"
+"""With `attributes.proposed_names`, on inference: the cost, named as proposed to OpenTelemetry. A
+span that came with one of these three names keeps its own."""
+COST_AMOUNT_CURRENCY: Final = "gen_ai.usage.cost.currency"
+"""With it: USD."""
+COST_AMOUNT_SOURCE: Final = "gen_ai.usage.cost.source"
+"""With it: local, for a cost that was computed from prices. Absent for one that was supplied."""

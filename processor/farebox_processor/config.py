@@ -14,8 +14,10 @@ from typing import Any, Final, Self
 import yaml
 
 from farebox_processor.config_sections import (
+    AttributesConfig,
     ClickHouseEndpointConfig,
     DialectsConfig,
+    ExportConfig,
     FlushConfig,
     LiveConfig,
     LogConfig,
@@ -37,9 +39,11 @@ from farebox_processor.config_values import (
 from farebox_processor.errors import ConfigError
 
 __all__ = [
+    "AttributesConfig",
     "ClickHouseEndpointConfig",
     "Config",
     "DialectsConfig",
+    "ExportConfig",
     "FlushConfig",
     "LiveConfig",
     "LogConfig",
@@ -65,6 +69,8 @@ class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     flush: FlushConfig = field(default_factory=FlushConfig)
     live: LiveConfig = field(default_factory=LiveConfig)
+    attributes: AttributesConfig = field(default_factory=AttributesConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     prices: PricesConfig = field(default_factory=PricesConfig)
     plans: PlansConfig = field(default_factory=PlansConfig)
     dialects: DialectsConfig = field(default_factory=DialectsConfig)
@@ -222,6 +228,22 @@ def _check(config: Config) -> None:
             f"server.host: {server.host} can be reached from other machines; give tls_cert_file,"
             " tls_key_file and tenants.tokens_file, or say `insecure: true`"
         )
+    _check_export(config)
+
+
+def _check_export(config: Config) -> None:
+    endpoint = config.export.endpoint
+    if endpoint is None:
+        return
+    host, _, port = endpoint.rpartition(":")
+    if not host or "/" in endpoint or not port.isdecimal():
+        raise ConfigError(f"export.endpoint: expected host:port, found {endpoint!r}")
+    is_own = is_loopback(host.strip("[]")) or host == config.server.host
+    if is_own and int(port) == config.server.grpc_port:
+        raise ConfigError("export.endpoint: this server would send every span to itself, for ever")
+    for pair in filter(None, config.export.headers.reveal().split(",")):
+        if "=" not in pair:
+            raise ConfigError("export.headers: expected name=value, separated by commas")
 
 
 def _read_yaml(path: Path) -> object:

@@ -7,8 +7,10 @@ from typing import Final
 from farebox_processor.config_values import Secret, setting
 
 __all__ = [
+    "AttributesConfig",
     "ClickHouseEndpointConfig",
     "DialectsConfig",
+    "ExportConfig",
     "FlushConfig",
     "LiveConfig",
     "LogConfig",
@@ -117,11 +119,42 @@ class LiveConfig:
     idle_s: int = setting(
         3_600, "A trace is let go when others are so many seconds further.", at_least=1
     )
+    max_remembered_traces: int = setting(
+        250_000,
+        "Traces whose cost is remembered to attach what a conversation cost so far, about 150 bytes"
+        " each.",
+        at_least=1,
+    )
     repair_interval_s: int = setting(
         60, "How often rows are compared with their spans and mended, in seconds.", at_least=1
     )
     repair_horizon_s: int = setting(
         86_400, "What was stored in so many seconds before a start is compared then.", at_least=1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AttributesConfig:
+    """What is attached to spans besides the attributes `farebox.*`."""
+
+    proposed_names: bool = setting(
+        False, "Attach gen_ai.usage.cost.amount, .currency and .source too, on inference spans."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """Where the spans go as well, over OTLP/gRPC, with what was attached to them."""
+
+    endpoint: str | None = setting(
+        None, "Address of a collector or backend, as collector:4317; without it, nothing is sent."
+    )
+    insecure: bool = setting(False, "Send in plain text, without TLS.")
+    headers: Secret = setting(  # noqa: RUF009 - a Secret is frozen
+        Secret(""), "What to send along, as `authorization=Bearer secret,x-scope=traces`."
+    )
+    queue_max_bytes: int = setting(
+        64 * _MIB, "What may wait to be sent; spans that find no room are dropped.", at_least=1
     )
 
 

@@ -33,7 +33,7 @@ class Secret:
         return self._text
 
     def __str__(self) -> str:
-        if self._text.startswith("embedded:"):
+        if not self._text or self._text.startswith("embedded:"):
             return self._text
         scheme, mark, rest = self._text.partition("://")
         if not mark:

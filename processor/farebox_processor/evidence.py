@@ -11,10 +11,10 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from farebox import attributes as names
 from farebox_processor import wire
 from farebox_processor.attribute_maps import attribute_maps, lists_of, offsets_of
 from farebox_processor.content import EVENT_CONTENT_KEYS, is_content
+from farebox_processor.enrichment import ATTACHED, Attached
 from farebox_processor.frames import EVIDENCE
 from farebox_processor.otlp import Decoded
 from farebox_processor.otlp_attributes import read_attributes
@@ -26,20 +26,6 @@ _KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Con
 _STATUSES: Final = ("Unset", "Ok", "Error")
 _MOST_ATTRIBUTES: Final = 128
 """Of an event or a link."""
-_MONEY: Final = {
-    names.COST: "cost_usd",
-    names.COST_INPUT: "input_cost_usd",
-    names.COST_CACHE_READ: "cache_read_cost_usd",
-    names.COST_CACHE_WRITE: "cache_write_cost_usd",
-    names.COST_OUTPUT: "output_cost_usd",
-    names.COST_UNITS: "units_cost_usd",
-}
-_TEXTS: Final = {
-    names.COST_STATUS: "cost_status",
-    names.COST_REASON: "cost_reason",
-    names.COST_SOURCE: "price_source",
-}
-_ATTACHED: Final = (*_MONEY, names.COST_CURRENCY, *_TEXTS)
 _INPUT_TOKENS: Final = (
     "input_tokens",
     "input_audio_tokens",
@@ -59,7 +45,9 @@ _OUTPUT_TOKENS: Final = (
 )
 
 
-def evidence_rows(decoded: Decoded, priced: pl.DataFrame, *, content: bool = False) -> pl.DataFrame:
+def evidence_rows(
+    decoded: Decoded, priced: pl.DataFrame, attached: Attached, *, content: bool = False
+) -> pl.DataFrame:
     """Return frames.EVIDENCE, one row per span of `priced`, which has those of `decoded.spans`.
 
     Prompts, answers, tool arguments and the like are left out unless `content` is asked for;
@@ -71,7 +59,7 @@ def evidence_rows(decoded: Decoded, priced: pl.DataFrame, *, content: bool = Fal
         decoded.span_attributes,
         height,
         without=_attached if content else _attached_or_content,
-        more=_cost_attributes(priced),
+        more=attached.long(),
     )
     of_spans = spans.select(
         pl.col("started_at").alias("Timestamp"),
@@ -129,37 +117,13 @@ def _named(column: str, values: tuple[str, ...]) -> pl.Expr:
     return known.replace_strict(dict(enumerate(values)), return_dtype=pl.String)
 
 
-def _cost_attributes(priced: pl.DataFrame) -> pl.DataFrame:
-    """Return what is attached to calls: row, key and value, sorted by row."""
-    is_call = pl.col("cost_status").is_not_null()
-    calls = priced.with_row_index("row").filter(is_call)
-    return (
-        calls.select(
-            "row",
-            *(_plain(pl.col(column)).alias(name) for name, column in _MONEY.items()),
-            pl.when(pl.col("cost_usd").is_not_null())
-            .then(pl.lit("USD"))
-            .alias(names.COST_CURRENCY),
-            *(pl.col(column).alias(name) for name, column in _TEXTS.items()),
-        )
-        .unpivot(index="row", variable_name="key", value_name="value")
-        .drop_nulls("value")
-        .sort("row", maintain_order=True)
-    )
-
-
-def _plain(money: pl.Expr) -> pl.Expr:
-    """Write a decimal without an exponent and without zeros at its end."""
-    return money.cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
-
-
 def _none_of(keys: pl.Series) -> pl.Series:
     return pl.repeat(False, len(keys), eager=True)
 
 
 def _attached(keys: pl.Series) -> pl.Series:
     """What is attached here is for us to say: under these names a span's own is left out."""
-    return keys.is_in(_ATTACHED)
+    return keys.is_in(ATTACHED)
 
 
 def _attached_or_content(keys: pl.Series) -> pl.Series:

@@ -43,6 +43,8 @@ class Decoded:
     """`row` of the span and `raw`, its serialised Event, in the order sent."""
     links: pl.DataFrame
     """`row` of the span and `raw`, its serialised Link, in the order sent."""
+    places: _Rows
+    """Which span of its request each row of `spans` is, counted from 0."""
     rejections: pl.DataFrame
     """frames.REJECTIONS, one row per request and reason, also for requests in `refusals`."""
     refusals: Mapping[int, FareboxError]
@@ -88,6 +90,7 @@ def decode(
         resources=len(skeleton.resources),
         events=events,
         links=links,
+        places=(taken - np.searchsorted(skeleton.request, skeleton.request[taken])),
         rejections=otlp_rejections.rejections(skeleton, verdicts, tenants),
         refusals=refusals,
         dropped=_items(read.batch, taken) - len(kept) - len(events) - len(links),

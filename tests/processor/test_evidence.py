@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from farebox_processor.content import is_content
+from farebox_processor.enrichment import attach
 from farebox_processor.evidence import evidence_rows
 from farebox_processor.frames import EVIDENCE, PRICED_SPANS
 from farebox_processor.otlp import Decoded, decode
@@ -59,7 +60,8 @@ def priced(decoded: Decoded, **columns: Any) -> pl.DataFrame:
 
 
 def row(decoded: Decoded, *, content: bool = False, **columns: Any) -> dict[str, Any]:
-    rows = evidence_rows(decoded, priced(decoded, **columns), content=content)
+    spans = priced(decoded, **columns)
+    rows = evidence_rows(decoded, spans, attach(decoded, spans), content=content)
     assert dict(rows.schema) == EVIDENCE
     return rows.row(0, named=True)
 
@@ -239,7 +241,8 @@ def test_kinds_are_named_as_the_collector_names_them(number: int, name: str) -> 
 def test_the_recordings_leave_no_prompt_or_answer_behind() -> None:
     decoded = decode([path.read_bytes() for path in CORPUS], [""] * len(CORPUS))
 
-    rows = evidence_rows(decoded, priced(decoded))
+    spans = priced(decoded)
+    rows = evidence_rows(decoded, spans, attach(decoded, spans))
 
     stored = str(rows.select("SpanAttributes", "Events.Attributes").to_dicts())
     assert rows.height == decoded.spans.height
@@ -250,7 +253,8 @@ def test_the_recordings_leave_no_prompt_or_answer_behind() -> None:
 def test_no_spans_are_no_rows() -> None:
     decoded = decode([], [])
 
-    assert dict(evidence_rows(decoded, priced(decoded)).schema) == EVIDENCE
+    spans = priced(decoded)
+    assert dict(evidence_rows(decoded, spans, attach(decoded, spans)).schema) == EVIDENCE
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ def _store(requests: Iterable[OtlpRequest], tenant: str, config: Config) -> dict
         migrate(client, str(client.database))
         store_load(client, "plans", rules.plans.tiers)
         live = LiveTraces(config.live.max_spans)
-        ingest_ = Ingest(Writer(client), rules, live, Metrics(), config.store.evidence)
+        ingest_ = Ingest(
+            Writer(client), rules, live, Metrics(), config.store.evidence, config.store.content
+        )
         for request in requests:
             [verdict] = ingest_.flush([request.body], [tenant])
             if verdict.refusal is not None:

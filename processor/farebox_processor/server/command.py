@@ -17,12 +17,14 @@ from farebox_processor.live_traces import LiveTraces
 from farebox_processor.pipeline import Rules, cost_requests
 from farebox_processor.price_query import price_list
 from farebox_processor.rules import load_rules
+from farebox_processor.server.export import Exporter
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.logs import set_up_logging
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.reloading import Reloading
 from farebox_processor.server.repair import Repair, Repairing
 from farebox_processor.server.running import Ports, Work, serve
+from farebox_processor.so_far import ConversationsSoFar
 from farebox_processor.store.connect import is_embedded, open_client
 from farebox_processor.store.loads import store_load
 from farebox_processor.store.migrations import migrate, pending
@@ -71,15 +73,15 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
     )
     _bring_up_to_date(client, embedded=is_embedded(dsn))
     _publish(client, rules)
-    live = LiveTraces(config.live.max_spans, config.live.idle_s)
-    ingest = Ingest(
-        Writer(client), rules, live, metrics, config.store.evidence, config.store.content
-    )
+    exporter = _exporter(config, metrics)
+    ingest = _ingest(config, Writer(client), rules, metrics)
+    ingest.export = exporter
     work = Work(
         flush=ingest.flush,
         bury=ingest.bury,
         check_store=lambda: _check_schema(checking),
         follow_up=ingest.follow_up,
+        finish=exporter.stop if exporter else lambda within_s: None,
         clickhouse_endpoint=_clickhouse_endpoint(config, dsn),
     )
     repair = Repair(
@@ -96,6 +98,24 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
         followers=(ingest, repair),
     ).listen()
     return work, Repairing(repair, metrics, interval_s=config.live.repair_interval_s)
+
+
+def _ingest(config: Config, writer: Writer, rules: Rules, metrics: Metrics) -> Ingest:
+    return Ingest(
+        writer,
+        rules,
+        LiveTraces(config.live.max_spans, config.live.idle_s),
+        metrics,
+        config.store.evidence,
+        config.store.content,
+        config.attributes.proposed_names,
+        ConversationsSoFar(config.live.max_remembered_traces),
+    )
+
+
+def _exporter(config: Config, metrics: Metrics) -> Exporter | None:
+    endpoint = config.export.endpoint
+    return Exporter(config.export, endpoint, metrics) if endpoint else None
 
 
 def _publish(client: Client, rules: Rules) -> None:

@@ -1,12 +1,16 @@
 """One flush for real: bodies in, rows in ClickHouse, verdicts out; then traces from live spans."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 import polars as pl
 
+from farebox_processor.enriched_otlp import Flushed
+from farebox_processor.enrichment import Attached, attach
 from farebox_processor.errors import BadRequestError, Rejection, RetryableStoreError
 from farebox_processor.evidence import evidence_rows
 from farebox_processor.frames import REJECTIONS
@@ -16,11 +20,23 @@ from farebox_processor.otlp_skeleton import Limits, read_skeleton
 from farebox_processor.pipeline import Costed, Rules, cost_requests, roll_up_set
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.metrics import Metrics
+from farebox_processor.so_far import ConversationsSoFar
 from farebox_processor.store.dead_letters import SAMPLE_BYTES, of_rejections
 from farebox_processor.store.writer import Writer
 from farebox_processor.verdicts import CostStatus
 
-__all__ = ["Ingest"]
+__all__ = ["Export", "Ingest"]
+
+_logger = logging.getLogger(__name__)
+
+_SPANS_LOOKED_AT: Final = 4_096
+"""Live spans that may be rolled up before the answers, besides twice those of the flush."""
+
+
+class Export(Protocol):
+    """Take what a flush has stored, at once and without an error, whatever becomes of it."""
+
+    def __call__(self, flushed: Flushed) -> None: ...
 
 
 @dataclass(slots=True)
@@ -35,6 +51,11 @@ class Ingest:
     """Which spans are also kept as they came: all, genai or none."""
     content: bool = False
     """Whether prompts and answers are among what is kept as it came."""
+    proposed_names: bool = False
+    """Whether costs are attached under the proposed standard names too."""
+    so_far: ConversationsSoFar = field(default_factory=lambda: ConversationsSoFar(100_000))
+    export: Export | None = None
+    """Who else gets the spans, and what was attached to them."""
     _stored_lately: list[pl.DataFrame] = field(default_factory=list)
     _read_back: deque[pl.DataFrame] = field(default_factory=deque)
 
@@ -44,14 +65,17 @@ class Ingest:
         Raises RetryableStoreError where ClickHouse takes nothing now.
         """
         costed = cost_requests(bodies, tenants, self.rules)
+        attached = self._attach(costed)
         try:
-            stored, rejections = self._store(costed)
+            stored, rejections = self._store(costed, attached)
             self._set_aside(bodies, tenants, costed.decoded)
         except RetryableStoreError:
             self._count_unacknowledged(costed.decoded)
             raise
         self._stored_lately.append(stored)
         self._count(costed.decoded, stored, rejections)
+        if self.export is not None and stored.height:
+            self.export(Flushed.of(bodies, costed.decoded, attached))
         return _verdicts(len(bodies), costed.decoded, stored, rejections)
 
     def follow_up(self) -> None:
@@ -70,6 +94,7 @@ class Ingest:
         if changed.is_empty():
             return
         rolled_up = roll_up_set(changed, self.rules)
+        self.so_far.remember(rolled_up.traces)
         self.writer.write("calls", rolled_up.calls)
         self.writer.write("traces", rolled_up.traces)
         self.live.settle()
@@ -100,10 +125,27 @@ class Ingest:
         if unreadable:
             self.writer.write("dead_letter", of_rejections(pl.concat(unreadable)))
 
-    def _store(self, costed: Costed) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _attach(self, costed: Costed) -> Attached:
+        """Say of each call what it cost, and its conversation so far."""
+        so_far = None
+        if self.export is not None or self.evidence != "none":
+            try:
+                so_far = self._conversations_so_far(costed.priced)
+            # It is a hint: a mistake of ours in it must cost no data. A panic is no Exception.
+            except BaseException:
+                self.metrics.errors.labels("so_far").inc()
+                _logger.exception("what conversations cost so far could not be told")
+        return attach(costed.decoded, costed.priced, so_far, proposed_names=self.proposed_names)
+
+    def _conversations_so_far(self, priced: pl.DataFrame) -> pl.DataFrame:
+        """Return so_far.SO_FAR for each span, as if this flush had been rolled up already."""
+        spans = self.live.with_new(priced, most=_SPANS_LOOKED_AT + 2 * priced.height)
+        return self.so_far.of_spans(priced, roll_up_set(spans, self.rules).traces, self.rules.plans)
+
+    def _store(self, costed: Costed, attached: Attached) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the rows that `spans` has, and the rejections of the decoder and of the store."""
         with self.metrics.insert_seconds.time():
-            self._store_evidence(costed)
+            self._store_evidence(costed, attached)
             written = self.writer.write("spans", costed.priced)
         refused = written.rejected.group_by("request", "tenant", maintain_order=True).agg(
             reason=pl.lit(Rejection.REFUSED_BY_STORE.value),
@@ -114,10 +156,10 @@ class Ingest:
         self.writer.write("dead_letter", of_rejections(decoded))
         return written.stored, pl.concat([decoded, refused], how="diagonal_relaxed")
 
-    def _store_evidence(self, costed: Costed) -> None:
+    def _store_evidence(self, costed: Costed, attached: Attached) -> None:
         if self.evidence == "none":
             return
-        rows = evidence_rows(costed.decoded, costed.priced, content=self.content)
+        rows = evidence_rows(costed.decoded, costed.priced, attached, content=self.content)
         if self.evidence == "genai":
             rows = rows.filter(costed.priced["dialect"].is_not_null())
         self.writer.write("otel_traces", rows)

@@ -41,6 +41,13 @@ class Metrics:
         self.spans_unpriced = self._counter(
             "spans_unpriced", "Calls without a price, by model", "model"
         )
+        self.export_spans_sent = self._counter(
+            "export_spans_sent", "Spans that the downstream has taken"
+        )
+        self.export_spans_dropped = self._counter(
+            "export_spans_dropped", "Spans stored but not sent downstream", "reason"
+        )
+        self.export_queue_bytes = self._gauge("export_queue_bytes", "Waiting to be sent downstream")
         self.errors = self._counter("errors", "Unexpected errors, by where they were met", "where")
         self.flush_seconds = self._histogram("flush_seconds", "Time of a flush, insert included")
         self.insert_seconds = self._histogram("insert_seconds", "Time of an insert of spans")

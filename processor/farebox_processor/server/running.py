@@ -15,7 +15,7 @@ from farebox_processor.config import Config
 from farebox_processor.server.admin import CheckStore, admin_app
 from farebox_processor.server.auth import admission
 from farebox_processor.server.flush import Bury, Flush, FollowUp, SteadyFlush
-from farebox_processor.server.gathering import Budget, Gatherer
+from farebox_processor.server.gathering import Budget, Gatherer, in_thread
 from farebox_processor.server.grpc_listener import GrpcListener
 from farebox_processor.server.http_listener import otlp_http_app
 from farebox_processor.server.http_server import HttpServer, tls_context
@@ -39,6 +39,8 @@ class Work:
     bury: Bury
     check_store: CheckStore
     follow_up: FollowUp = lambda: None
+    finish: Callable[[float], None] = lambda within_s: None
+    """Called once nothing comes any more, with the seconds that are left of the grace."""
     clickhouse_endpoint: ASGIApp | None = None
 
 
@@ -57,6 +59,7 @@ class Server:
 
     def __init__(self, config: Config, work: Work, metrics: Metrics) -> None:
         self._config = config
+        self._finish = work.finish
         settings = config.server
         budget = Budget(settings.max_in_flight_bytes)
         flush = SteadyFlush(work.flush, work.bury, metrics, follow_up=work.follow_up)
@@ -102,11 +105,14 @@ class Server:
     async def stop(self) -> int:
         """Refuse what comes, finish what is in flight, and return how many were left."""
         self._receiver.accepting = False
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._config.server.shutdown_grace_s
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._config.server.shutdown_grace_s):
+            async with asyncio.timeout_at(until):
                 await self._gatherer.drain()
         left = self.unfinished
         await self._close()
+        await in_thread(lambda: self._finish(max(0.0, until - loop.time())))
         return left
 
     async def _close(self) -> None:
