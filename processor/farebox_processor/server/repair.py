@@ -72,7 +72,8 @@ class Repair:
             for first, last in _slices(seconds):
                 if self._stopping.is_set():
                     return written
-                written += self._mend(self._stale(first, last))
+                ties = _groups(store.tied_calls(self.client, first, last))
+                written += self._mend(self._stale(ties, first, last), ties)
                 self._seen_until = max(last, self._seen_until or last)
         self.metrics.repaired_at = time.monotonic()
         if written:
@@ -83,22 +84,20 @@ class Repair:
         """Let a run end after the step it is at."""
         self._stopping.set()
 
-    def _stale(self, first: datetime, last: datetime) -> pl.DataFrame:
+    def _stale(self, ties: pl.DataFrame, first: datetime, last: datetime) -> pl.DataFrame:
         """Return the traces stored in between whose rows are missing, or not of their set."""
         stale = store.stale_traces(self.client, first, last)
-        groups = _groups(store.tied_calls(self.client, first, last))
-        if groups.is_empty():
+        if ties.is_empty():
             return stale
-        rows = store.trace_versions(self.client, groups)
-        states = groups.join(rows, on=_TRACE, how="left")
+        states = ties.join(store.trace_versions(self.client, ties), on=_TRACE, how="left")
         parted = states.filter(pl.col("set_version").n_unique().over("group") > 1)
         return pl.concat([stale, parted.select(_TRACE)]).unique().sort(_TRACE)
 
-    def _mend(self, stale: pl.DataFrame) -> int:
+    def _mend(self, stale: pl.DataFrame, ties: pl.DataFrame) -> int:
         """Roll up the traces and their kin from their spans, and write the rows that differ."""
         written = 0
         while stale.height and not self._stopping.is_set():
-            whole = self._with_kin(stale.head(_PAGE_TRACES))
+            whole = self._with_kin(stale.head(_PAGE_TRACES).select(_TRACE), ties)
             written += self._mend_set(whole)
             stale = stale.join(whole, on=_TRACE, how="anti", maintain_order="left")
         return written
@@ -108,45 +107,49 @@ class Repair:
         # there is no row yet that could be taken for one of too many spans.
         calls = store.call_versions(self.client, whole)
         traces = store.trace_versions(self.client, whole)
-        if self._with_kin(whole).height > whole.height:
-            return 0  # it is being written just now; the next run sees to it
         spans = store.spans_of(self.client, whole)
         rolled_up = roll_up_set(spans, self.rules)
+        wrong_calls = _wrong(rolled_up.calls, calls, _CALL)
+        wrong_traces = _wrong(rolled_up.traces, traces, _TRACE)
+        if wrong_calls.height or wrong_traces.height:
+            now = self._with_kin(whole, _groups(store.ties_of(self.client, whole)))
+            if now.height > whole.height:
+                return 0  # it is being written just now; the next run sees to it
         # The trace last: as long as its row is missing or old, it is known as stale.
-        written = self._replace("calls", _CALL, rolled_up.calls, calls)
-        written += self._replace("traces", _TRACE, rolled_up.traces, traces)
+        written = self._replace("calls", rolled_up.calls, calls, wrong_calls)
+        written += self._replace("traces", rolled_up.traces, traces, wrong_traces)
         if self.ingest is not None:
             self.ingest.take_back(spans)
         return written
 
-    def _with_kin(self, traces: pl.DataFrame) -> pl.DataFrame:
-        """Return the traces and all that are to be rolled up with them."""
-        whole = new = traces.select(_TRACE)
-        while new.height:
-            groups = _groups(store.ties_of(self.client, new))
-            kin = groups.join(
-                groups.join(whole, on=_TRACE, how="semi"), on="group", how="semi"
-            ).select(_TRACE)
-            new = kin.join(whole, on=_TRACE, how="anti")
-            whole = pl.concat([whole, new])
-        return whole
+    def _with_kin(self, traces: pl.DataFrame, ties: pl.DataFrame) -> pl.DataFrame:
+        """Return the traces and all that are to be rolled up with them, by `ties` and further."""
+        whole = traces
+        asked = traces.clear()
+        while True:
+            of_whole = ties.join(whole, on=_TRACE, how="semi")
+            kin = ties.join(of_whole, on="group", how="semi")
+            whole = pl.concat([whole, kin.select(_TRACE)]).unique(maintain_order=True)
+            # Of seeds all ties are known; what ties the others to others has to be asked.
+            unknown = kin.filter(~pl.col("is_seed")).join(asked, on=_TRACE, how="anti")
+            if unknown.is_empty():
+                return whole
+            asked = pl.concat([asked, unknown.select(_TRACE)])
+            ties = _groups(store.ties_of(self.client, unknown))
 
-    def _replace(self, table: str, key: list[str], rows: pl.DataFrame, stored: pl.DataFrame) -> int:
+    def _replace(
+        self, table: str, rows: pl.DataFrame, stored: pl.DataFrame, wrong: pl.DataFrame
+    ) -> int:
         """Make `rows` those of `table` in place of what is `stored` of their traces."""
-        compared = stored.join(rows.select(*key, *_VERSION), on=key, how="left", suffix="_now")
-        own, now = pl.col("own_version"), pl.col("own_version_now")
-        # Of spans that are no calls any more; or of a set that has come apart since, because a
-        # span has another content now: such a row would win over the right one.
-        wrong = now.is_null() | (own > now) | ((own == now) & _later("set_version"))
-        deleted = compared.filter(wrong)
-        if deleted.height:
-            store.delete_rows(self.client, table, deleted.select(key))
-        right = stored.join(deleted, on=key, how="anti")
+        key = wrong.columns
+        if wrong.height:
+            store.delete_rows(self.client, table, wrong)
+        right = stored.join(wrong, on=key, how="anti")
         different = rows.join(right, on=[*key, *_VERSION], how="anti")
         # A block like this one may have been stored before what was deleted now.
         Writer(self.client, deduplicate=False).write(table, different)
-        self.metrics.repaired_rows.labels(table).inc(different.height + deleted.height)
-        return different.height + deleted.height
+        self.metrics.repaired_rows.labels(table).inc(different.height + wrong.height)
+        return different.height + wrong.height
 
 
 class Repairing:
@@ -181,8 +184,17 @@ class Repairing:
             self._stopping.wait(self._interval_s)
 
 
-def _later(name: str) -> pl.Expr:
-    return pl.col(name) > pl.col(f"{name}_now")
+def _wrong(rows: pl.DataFrame, stored: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Return the keys of stored rows that would stand beside the right ones, or win over them.
+
+    Those of spans that are no calls any more; and of a set that has come apart since, because a
+    span has another content now.
+    """
+    compared = stored.join(rows.select(*key, *_VERSION), on=key, how="left", suffix="_now")
+    own, own_now = pl.col("own_version"), pl.col("own_version_now")
+    whole, whole_now = pl.col("set_version"), pl.col("set_version_now")
+    wins = (own > own_now) | ((own == own_now) & (whole > whole_now))
+    return compared.filter(own_now.is_null() | wins).select(key)
 
 
 def _slices(seconds: pl.DataFrame) -> Iterator[tuple[datetime, datetime]]:
@@ -195,9 +207,11 @@ def _slices(seconds: pl.DataFrame) -> Iterator[tuple[datetime, datetime]]:
 
 
 def _groups(calls: pl.DataFrame) -> pl.DataFrame:
-    """Return tenant, trace_id and group of the traces that are kin by `calls`."""
-    traces = calls.select(_TRACE).unique().with_row_index("trace")
-    numbered = calls.join(traces, on=_TRACE)
+    """Return tenant, trace_id, is_seed and group of the traces that are kin by `calls`."""
+    traces = calls.select(*_TRACE, "is_seed").unique(_TRACE).with_row_index("trace")
+    numbered = calls.join(traces.select(*_TRACE, "trace"), on=_TRACE)
     group = connect(traces.height, kin_links(kin_calls(numbered)))
-    grouped = traces.select(_TRACE).with_columns(group=pl.Series(group.astype(np.int64)))
-    return grouped.filter(pl.len().over("group") > 1)
+    grouped = traces.with_columns(group=pl.Series(group.astype(np.int64))).drop("trace")
+    return grouped.with_columns(pl.col("is_seed").cast(pl.Boolean)).filter(
+        pl.len().over("group") > 1
+    )

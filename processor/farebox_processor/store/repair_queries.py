@@ -1,7 +1,7 @@
 """What repair asks of the store, and takes out of it: frames in, frames out, a page at a time."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -54,8 +54,7 @@ def tied_calls(client: Client, since: datetime, until: datetime) -> pl.DataFrame
 
 def ties_of(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
     """Return the calls that may tie `traces` (tenant, trace_id) to others."""
-    # Stored before the epoch was nothing.
-    nothing = {"since": _LONG_AGO, "until": _LONG_AGO}
+    nothing = {"since": _LONG_AGO + timedelta(days=1), "until": _LONG_AGO}
     return pl.concat([read(client, "tied_calls", nothing | names) for names in _pages(traces)])
 
 

@@ -52,7 +52,7 @@ WITH
     )
 SELECT
     tenant, trace_id, service_name, scope_name, call_kind, subject, response_id,
-    input_total, output_total, started_at, ended_at
+    input_total, output_total, started_at, ended_at, (tenant, trace_id) IN seeds AS is_seed
 FROM told
 WHERE (tenant, response_id) IN
 (
@@ -69,7 +69,8 @@ WHERE (tenant, response_id) IN
 )
 UNION ALL
 SELECT
-    call.1, call.2, call.3, call.4, call.5, call.6, call.7, call.8, call.9, call.10, call.11
+    call.1, call.2, call.3, call.4, call.5, call.6, call.7, call.8, call.9, call.10, call.11,
+    (call.1, call.2) IN seeds AS is_seed
 FROM
 (
     SELECT
