@@ -1,6 +1,8 @@
 """A service that is instrumented for one test, and what it emitted."""
 
+import gc
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +49,15 @@ class Emitted:
     def otlp(self) -> bytes:
         """The spans as one export request."""
         return encode_spans(self.spans).SerializeToString()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _connections_end_here() -> Iterator[None]:
+    """What the SDKs leave open is let go here, not in the middle of a test of something else."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)

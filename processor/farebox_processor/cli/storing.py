@@ -132,6 +132,7 @@ def _send(request: OtlpRequest, endpoint: str, token: str | None) -> int:
     try:
         urllib.request.urlopen(export, timeout=_SEND_SECONDS).close()  # noqa: S310 - the same
     except urllib.error.HTTPError as error:
+        error.close()
         said = f"{request.where}: {endpoint} answers {error.code} {error.reason}"
         raise BadRequestError(said) from error
     except OSError as error:

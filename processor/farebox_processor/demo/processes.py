@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -149,6 +150,9 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310 - our own address
             return bool(response.status == HTTPStatus.OK)
+    except urllib.error.HTTPError as refused:
+        refused.close()
+        return False
     except (OSError, http.client.HTTPException):
         return False
 
