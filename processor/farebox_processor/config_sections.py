@@ -165,6 +165,11 @@ class PricesConfig:
     overlays: tuple[Path, ...] = setting((), "Files of list prices; the last one wins.")
     contracts: tuple[Path, ...] = setting((), "Files of contracts: discounts and prices by tenant.")
     aliases: tuple[Path, ...] = setting((), "Files of other names for models.")
+    trusted_costs: tuple[str, ...] = setting(
+        ("openrouter",),
+        "Whose supplied costs win over known prices: providers, names of attributes, or *; of all"
+        " others they are kept beside ours and compared.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,10 @@ def load_rules(config: Config) -> Rules:
     return Rules(
         dialects=load_dialects(config.dialects.paths),
         book=load_price_book(
-            config.prices.overlays, config.prices.contracts, aliases=config.prices.aliases
+            config.prices.overlays,
+            config.prices.contracts,
+            aliases=config.prices.aliases,
+            trusted=config.prices.trusted_costs,
         ),
         plans=load_plans(config.plans.paths),
     )
