@@ -4,6 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -22,7 +23,7 @@ from farebox_processor.server.flush import Verdict
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.so_far import ConversationsSoFar
 from farebox_processor.store.dead_letters import SAMPLE_BYTES, of_rejections
-from farebox_processor.store.writer import Writer
+from farebox_processor.store.writer import Writer, Written
 from farebox_processor.verdicts import CostStatus
 
 __all__ = ["Export", "Ingest"]
@@ -65,18 +66,19 @@ class Ingest:
         Raises RetryableStoreError where ClickHouse takes nothing now.
         """
         costed = cost_requests(bodies, tenants, self.rules)
-        attached = self._attach(costed)
         try:
-            stored, rejections = self._store(costed, attached)
+            with self.metrics.insert_seconds.time():
+                written, attached = self._store(costed)
+            rejections = self._reject(costed.decoded, written)
             self._set_aside(bodies, tenants, costed.decoded)
         except RetryableStoreError:
             self._count_unacknowledged(costed.decoded)
             raise
-        self._stored_lately.append(stored)
-        self._count(costed.decoded, stored, rejections)
-        if self.export is not None and stored.height:
+        self._stored_lately.append(written.stored)
+        self._count(costed.decoded, written.stored, rejections)
+        if self.export is not None and written.stored.height:
             self.export(Flushed.of(bodies, costed.decoded, attached))
-        return _verdicts(len(bodies), costed.decoded, stored, rejections)
+        return _verdicts(len(bodies), costed.decoded, written.stored, rejections)
 
     def follow_up(self) -> None:
         """Roll up the traces that changed, and store their rows.
@@ -125,36 +127,41 @@ class Ingest:
         if unreadable:
             self.writer.write("dead_letter", of_rejections(pl.concat(unreadable)))
 
-    def _attach(self, costed: Costed) -> Attached:
-        """Say of each call what it cost, and its conversation so far."""
-        so_far = None
-        if self.export is not None or self.evidence != "none":
-            try:
-                so_far = self._conversations_so_far(costed.priced)
-            # It is a hint: a mistake of ours in it must cost no data. A panic is no Exception.
-            except BaseException:
-                self.metrics.errors.labels("so_far").inc()
-                _logger.exception("what conversations cost so far could not be told")
-        return attach(costed.decoded, costed.priced, so_far, proposed_names=self.proposed_names)
-
-    def _conversations_so_far(self, priced: pl.DataFrame) -> pl.DataFrame:
-        """Return so_far.SO_FAR for each span, as if this flush had been rolled up already."""
-        spans = self.live.with_new(priced, most=_SPANS_LOOKED_AT + 2 * priced.height)
-        return self.so_far.of_spans(priced, roll_up_set(spans, self.rules).traces, self.rules.plans)
-
-    def _store(self, costed: Costed, attached: Attached) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the rows that `spans` has, and the rejections of the decoder and of the store."""
-        with self.metrics.insert_seconds.time():
-            self._store_evidence(costed, attached)
+    def _store(self, costed: Costed) -> tuple[Written, Attached]:
+        """Store the spans, then what was sent with what is attached to it; return both."""
+        # ClickHouse takes longer over the spans than it takes to find what they amount to.
+        with ThreadPoolExecutor(1, "farebox-so-far") as beside:
+            so_far = beside.submit(self._so_far, costed.priced)
             written = self.writer.write("spans", costed.priced)
+        attached = attach(
+            costed.decoded, costed.priced, so_far.result(), proposed_names=self.proposed_names
+        )
+        self._store_evidence(costed, attached)
+        return written, attached
+
+    def _so_far(self, priced: pl.DataFrame) -> pl.DataFrame | None:
+        """Return so_far.SO_FAR for each span, as if this flush had been rolled up already."""
+        if self.export is None and self.evidence == "none":
+            return None
+        try:
+            spans = self.live.with_new(priced, most=_SPANS_LOOKED_AT + 2 * priced.height)
+            traces = roll_up_set(spans, self.rules).traces
+            return self.so_far.of_spans(priced, traces, self.rules.plans)
+        # It is a hint: a mistake of ours in it must cost no data. A panic is no Exception.
+        except BaseException:
+            self.metrics.errors.labels("so_far").inc()
+            _logger.exception("what conversations cost so far could not be told")
+            return None
+
+    def _reject(self, decoded: Decoded, written: Written) -> pl.DataFrame:
+        """Set aside what the decoder and the store did not take, and return frames.REJECTIONS."""
         refused = written.rejected.group_by("request", "tenant", maintain_order=True).agg(
             reason=pl.lit(Rejection.REFUSED_BY_STORE.value),
             spans=pl.len(),
             detail=pl.col("detail").first(),
         )
-        decoded = costed.decoded.rejections
-        self.writer.write("dead_letter", of_rejections(decoded))
-        return written.stored, pl.concat([decoded, refused], how="diagonal_relaxed")
+        self.writer.write("dead_letter", of_rejections(decoded.rejections))
+        return pl.concat([decoded.rejections, refused], how="diagonal_relaxed")
 
     def _store_evidence(self, costed: Costed, attached: Attached) -> None:
         if self.evidence == "none":
