@@ -218,3 +218,28 @@ def test_a_tokens_file_that_cannot_be_used_is_refused(tokens, message, load, tmp
 def test_half_of_tls_is_refused(text, load):
     with pytest.raises(ConfigError, match="tls_key_file"):
         load(text)
+
+
+@pytest.mark.parametrize(
+    ("export", "told"),
+    [
+        ("endpoint: collector", "export.endpoint: expected host:port, found 'collector'"),
+        (
+            "endpoint: 'http://collector:4317'",
+            "export.endpoint: expected host:port, found 'http://collector:4317'",
+        ),
+        (
+            "endpoint: 'localhost:4317'",
+            "export.endpoint: this server would send every span to itself, for ever",
+        ),
+        (
+            "endpoint: 'collector:4317', headers: hunter2",
+            "export.headers: expected name=value, separated by commas",
+        ),
+    ],
+)
+def test_an_export_that_cannot_work_is_refused(load, export, told):
+    with pytest.raises(ConfigError) as refused:
+        load(f"export: {{{export}}}")
+
+    assert str(refused.value) == told

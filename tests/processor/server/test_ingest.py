@@ -153,6 +153,96 @@ def test_spans_are_kept_as_they_came_where_that_is_wanted(evidence, kept, ingest
     assert client.query("SELECT count() FROM otel_traces").result_rows == [(kept,)]
 
 
+def call(number, trace, conversation="c", *, operation="chat", parent=None):
+    """Return a request with one call of 1 100 tokens; number and parent tell the spans apart."""
+    request = ExportTraceServiceRequest()
+    span = (
+        request.resource_spans.add()
+        .scope_spans.add()
+        .spans.add(
+            name=operation,
+            trace_id=trace.encode() * 16,
+            span_id=bytes([number]) * 8,
+            parent_span_id=bytes([parent]) * 8 if parent else b"",
+            start_time_unix_nano=1_795_000_000_000_000_000 + (0 if operation != "chat" else number),
+            end_time_unix_nano=1_795_000_001_000_000_000 + number,
+        )
+    )
+    for key, value in (
+        ("gen_ai.conversation.id", conversation),
+        ("gen_ai.operation.name", operation),
+        ("gen_ai.provider.name", "openai"),
+        ("gen_ai.request.model", "gpt-4o"),
+        ("gen_ai.response.model", "gpt-4o-2024-08-06"),
+    ):
+        span.attributes.add(key=key).value.string_value = value
+    span.attributes.add(key="gen_ai.usage.input_tokens").value.int_value = 1000
+    span.attributes.add(key="gen_ai.usage.output_tokens").value.int_value = 100
+    return request.SerializeToString()
+
+
+def so_far(client, trace, number):
+    """Return cost, turns and tier so far, as attached to the span last stored under these ids."""
+    attached = ", ".join(f"SpanAttributes['farebox.conversation.{name}']" for name in _SO_FAR)
+    ids = {"trace": (trace.encode() * 16).hex(), "span": bytes([number]).hex() * 8}
+    where = "TraceId = {trace:String} AND SpanId = {span:String}"
+    rows = f"SELECT {attached} FROM otel_traces FINAL WHERE {where}"  # noqa: S608
+    return client.query(rows, parameters=ids).result_rows[0]
+
+
+_SO_FAR = ("cost_usd", "turns", "tier", "tier_price_usd")
+
+
+def test_each_call_is_told_what_its_conversation_cost_so_far(ingest, client):
+    ingest.evidence = "all"
+    flushes = [
+        # 1000 x $2.50 and 100 x $10 per million are $0.0035
+        [call(1, "a"), call(2, "x", "other")],
+        [call(3, "b"), call(4, "d")],
+        [call(5, "e"), call(6, "e")],
+    ]
+
+    for bodies in flushes:
+        ingest.flush(bodies, [""] * len(bodies))
+        ingest.follow_up()
+
+    assert so_far(client, "a", 1) == ("0.0035", "1", "simple", "0.02")
+    assert so_far(client, "x", 2) == ("0.0035", "1", "simple", "0.02")
+    assert so_far(client, "b", 3) == so_far(client, "d", 4) == ("0.0105", "3", "simple", "0.02")
+    # 5 calls of 1 100 tokens are no longer below 5 000.
+    assert so_far(client, "e", 5) == so_far(client, "e", 6) == ("0.0175", "5", "standard", "0.05")
+
+
+def test_what_comes_again_is_not_counted_again(ingest, client):
+    ingest.evidence = "all"
+    for bodies in ([call(1, "a")], [call(2, "b")], [call(1, "a"), call(2, "b"), call(1, "a")]):
+        ingest.flush(bodies, [""] * len(bodies))
+        ingest.follow_up()
+
+    assert so_far(client, "a", 1)[:2] == so_far(client, "b", 2)[:2] == ("0.007", "2")
+
+
+def test_an_agent_that_repeats_its_calls_adds_nothing_so_far(ingest, client):
+    ingest.evidence = "all"
+    ingest.flush([call(2, "a", parent=1)], [""])
+    ingest.follow_up()
+
+    ingest.flush([call(1, "a", operation="invoke_agent")], [""])
+
+    assert so_far(client, "a", 1)[:2] == ("0.0035", "1")
+
+
+def test_a_mistake_in_what_is_told_so_far_costs_no_data(ingest, client, monkeypatch):
+    ingest.evidence = "all"
+    monkeypatch.setattr(ingest.so_far, "_rows", None)
+
+    [verdict] = ingest.flush([call(1, "a")], [""])
+
+    assert (verdict, count(client, "spans"), count(client, "otel_traces")) == (Verdict(1), 1, 1)
+    assert so_far(client, "a", 1)[0] == ""
+    assert ingest.metrics.errors.labels("so_far")._value.get() == 1
+
+
 def test_calls_and_traces_follow_the_answer(ingest, client, recording):
     ingest.flush([recording("go_openai_chat")], [""])
     before = (count(client, "calls"), count(client, "traces"))
