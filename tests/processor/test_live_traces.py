@@ -181,3 +181,31 @@ def test_any_order_and_batching_gives_the_same_sets() -> None:
 
 def _one_by_one(spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
     return spans.sample(fraction=1, shuffle=True, seed=3).iter_slices(1)
+
+
+def test_what_would_be_live_is_told_and_nothing_is_taken(live: LiveTraces) -> None:
+    live.add(spans_of("a", "1"))
+    live.add(spans_of("b", "1"))
+    live.settle()
+
+    found = live.with_new(pl.concat([spans_of("a", "1", "2"), spans_of("c", "1")]), most=10)
+
+    assert held(found) == [("a", "1"), ("a", "2"), ("c", "1")]
+    assert (len(live), live.dirty) == (2, 0)
+
+
+def test_what_would_be_live_takes_in_traces_of_the_same_response(live: LiveTraces) -> None:
+    live.add(spans_of("a", "1", cost="1", response_id="r"))
+    live.add(spans_of("b", "1", cost="1", response_id="other"))
+
+    found = live.with_new(spans_of("c", "1", cost="1", response_id="r"), most=10)
+
+    assert held(found) == [("a", "1"), ("c", "1")]
+
+
+def test_the_largest_traces_are_left_out_of_what_would_be_live(live: LiveTraces) -> None:
+    live.add(spans_of("large", *map(str, range(9))))
+
+    found = live.with_new(pl.concat([spans_of("large", "9"), spans_of("small", "1")]), most=9)
+
+    assert held(found) == [("small", "1")]
