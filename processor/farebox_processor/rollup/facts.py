@@ -4,9 +4,12 @@ A priced span has a hundred columns, most of them empty. What is decided of a se
 of them; the rest is fetched once, for the rows that are stored.
 """
 
+import numpy as np
 import polars as pl
+import pyarrow.compute as pc
 
 from farebox_processor.frames import DIMENSIONS, TOKENS
+from farebox_processor.rollup.tree import Index
 from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER
 
 __all__ = ["EQUAL_CALL", "facts_of", "ranks_of", "what_is_called"]
@@ -48,23 +51,18 @@ def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
     `priced`. Rows are in an order of content: tenant, trace, start, content.
     """
     order = _order(priced)
-    return (
-        priced.lazy()
-        .select(
-            *_AS_THEY_ARE,
-            *(pl.col(name).fill_null(False) for name in _FLAGS),
-            *what_is_called(),
-            quantities_told=_quantities_told(),
-            trust=_trust(),
-        )
-        .select(pl.all().gather(order["at"]))
-        .with_columns(
-            order["at"],
-            order["trace"],
-            row=pl.int_range(pl.len(), dtype=pl.Int64),
-            is_failed=pl.col("is_error") & ~pl.col("has_usage"),
-        )
-        .collect(engine="in-memory")
+    told = priced.select(
+        *_AS_THEY_ARE,
+        *(pl.col(name).fill_null(False) for name in _FLAGS),
+        *what_is_called(),
+        quantities_told=_quantities_told(priced),
+        trust=_trust(),
+    )
+    return told[order["at"]].with_columns(
+        order["at"],
+        order["trace"],
+        row=pl.int_range(pl.len(), dtype=pl.Int64),
+        is_failed=pl.col("is_error") & ~pl.col("has_usage"),
     )
 
 
@@ -79,27 +77,30 @@ def what_is_called() -> tuple[pl.Expr, ...]:
 
 def _order(priced: pl.DataFrame) -> pl.DataFrame:
     """Return `at` and `trace` of the spans that count, in order; only numbers are sorted."""
+    tenant, trace = (ranks_of(priced[name]) for name in ("tenant", "trace_id"))
     keys = priced.select(
         "span_id",
         *_VERSION,
         "started_at",
         at=pl.int_range(pl.len(), dtype=pl.UInt32),
-        tenant=ranks_of(priced["tenant"]),
-        trace=ranks_of(priced["trace_id"]),
+        trace=pl.Series(tenant * priced.height + trace),
         span=pl.col("span_id").hash(),
     )
-    if keys.select("tenant", "trace", "span_id").is_duplicated().any():
-        keys = keys.sort(_VERSION).unique(["tenant", "trace", "span_id"], keep="last")
-    return keys.sort("tenant", "trace", "started_at", "content_hash", "span").select(
-        "at", trace=pl.struct("tenant", "trace").rle_id()
-    )
+    if keys["span"].n_unique() < keys.height:
+        keys = keys.sort(_VERSION).unique(["trace", "span_id"], keep="last")
+    in_order = keys.drop("span_id").sort("trace", "started_at", "content_hash", "span")
+    return in_order.select("at", trace=pl.col("trace").rle_id())
 
 
-def ranks_of(texts: pl.Series) -> pl.Series:
-    """Number texts by their order, equal ones alike, null as null; sorts the different ones."""
+def ranks_of(texts: pl.Series) -> Index:
+    """Number texts by their order, equal ones alike, null as -1; sorts the different ones."""
     encoded = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-    different = pl.Series(encoded.dictionary, dtype=pl.String)
-    return (different.rank("ordinal") - 1).gather(pl.Series(encoded.indices).cast(pl.UInt32))
+    order = pc.array_sort_indices(encoded.dictionary).to_numpy()
+    # One more rank, for nulls: the last one, which index -1 leads to.
+    ranks = np.full(len(order) + 1, -1, dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    numbered: Index = ranks[pc.fill_null(encoded.indices, -1).to_numpy()]
+    return numbered
 
 
 def _total(names: list[str]) -> pl.Expr:
@@ -108,8 +109,9 @@ def _total(names: list[str]) -> pl.Expr:
     return pl.when(some).then(pl.sum_horizontal(names))
 
 
-def _quantities_told() -> pl.Expr:
-    tokens = pl.sum_horizontal(pl.col(name).is_not_null() for name in TOKENS)
+def _quantities_told(priced: pl.DataFrame) -> pl.Expr:
+    told = [name for name in TOKENS if priced[name].null_count() < priced.height]
+    tokens = pl.sum_horizontal(pl.lit(0, pl.UInt32), *(pl.col(name).is_not_null() for name in told))
     return tokens + pl.col("units").list.len().fill_null(0)
 
 

@@ -5,10 +5,17 @@ that names no conversation takes its resource's, then that of a trace it shares 
 its own trace id.
 """
 
-import polars as pl
+from collections.abc import Callable
 
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from farebox_processor.any_values import ABSENT
 from farebox_processor.frames import DIMENSIONS, SET_VERSION
+from farebox_processor.rollup.different import count_different
 from farebox_processor.rollup.facts import ranks_of
+from farebox_processor.rollup.tree import Index
 
 __all__ = ["identify_traces"]
 
@@ -21,71 +28,87 @@ _SUM = pl.Int128()
 
 
 def identify_traces(facts: pl.DataFrame, sets: pl.Series, kin: pl.Series) -> pl.DataFrame:
-    """Return one row per trace, by its number: set, version, conversation and dimensions.
+    """Return one row per trace, by its number: set, version, conversation, times and dimensions.
 
     Of a set, traces share calls, and so a conversation; kin are rolled up together, and so the
     versions are taken over them. Wants `depth` on the facts.
     """
-    nearest_root = facts.select(
-        "trace",
-        "depth",
-        "started_at",
-        conversation_id=ranks_of(facts["conversation_id"]),
-        at=pl.int_range(pl.len(), dtype=pl.UInt32),
-    ).sort("trace", "depth", "started_at", "conversation_id", nulls_last=True)
-    named = (
-        facts.lazy()
-        .select(
-            *("trace", "tenant", "trace_id", "started_at", "rating_revision", *_NAMES),
-            version=_version_of_a_span(),
-        )
-        .with_columns(service_name=pl.col("service_name").replace("", None))
-        .select(pl.all().gather(nearest_root["at"]))
-        .group_by("trace")
-        .agg(
-            pl.col("tenant", "trace_id").first(),
-            pl.col(_NAMES).first(ignore_nulls=True),
-            conversation_ids=pl.col("conversation_id").drop_nulls().n_unique().cast(pl.UInt32),
-            began_at=pl.col("started_at").min(),
-            spans=pl.len().cast(pl.UInt64),
-            revision=pl.col("rating_revision").max(),
-            version=pl.col("version").sum(),
-        )
-        .with_columns(
-            set=pl.lit(sets).gather(pl.col("trace")),
-            kin=pl.lit(kin).gather(pl.col("trace")),
-        )
-    )
+    named = _by_trace(facts).with_columns(sets.alias("set"), kin.alias("kin"))
+    alone = {name for name in ("set", "kin") if named[name].n_unique() == named.height}
+
+    def over(column: pl.Expr, summed_up: Callable[[pl.Expr], pl.Expr], group: str) -> pl.Expr:
+        return column if group in alone else summed_up(column).over(group)
+
+    if "set" not in alone:
+        named = named.sort("set", "started_at", "trace_id")
     own = pl.coalesce("conversation_id", "resource_conversation_id")
-    return (
-        named.sort("set", "began_at", "trace_id")
-        .with_columns(
-            # Where the trace names none, that of the trace it shares a call with.
-            *(
-                pl.coalesce(name, pl.col(name).first(ignore_nulls=True).over("set")).alias(name)
-                for name in _INHERITED
-            ),
-            spans_in_set=pl.col("spans").sum().over("kin"),
-            rating_revision=pl.col("revision").max().over("kin"),
-            own_version=pl.col("version").cast(SET_VERSION),
-            set_version=pl.col("version").sum().over("kin").cast(SET_VERSION),
-            conversation_id_source=pl.when(pl.col("conversation_id").is_not_null())
-            .then(pl.lit("span"))
-            .when(pl.col("resource_conversation_id").is_not_null())
-            .then(pl.lit("resource"))
-            .when(own.is_not_null().any().over("set"))
-            .then(pl.lit("shared_call"))
-            .otherwise(pl.lit("trace")),
-            conversation_id=pl.coalesce(
-                own,
-                own.first(ignore_nulls=True).over("set"),
-                pl.col("trace_id").first().over("set"),
-            ),
-        )
-        .drop("resource_conversation_id", "began_at", "revision", "version")
-        .sort("trace")
-        .collect(engine="in-memory")
+    of_set = over(own, _first_told, "set")
+    named = named.with_columns(
+        # Where the trace names none, that of the trace it shares a call with.
+        *(
+            pl.coalesce(name, over(pl.col(name), _first_told, "set")).alias(name)
+            for name in (() if "set" in alone else _INHERITED)
+        ),
+        spans_in_set=over(pl.col("spans"), pl.Expr.sum, "kin"),
+        rating_revision=over(pl.col("revision"), pl.Expr.max, "kin"),
+        own_version=pl.col("version").cast(SET_VERSION),
+        set_version=over(pl.col("version"), pl.Expr.sum, "kin").cast(SET_VERSION),
+        conversation_id_source=pl.when(pl.col("conversation_id").is_not_null())
+        .then(pl.lit("span"))
+        .when(pl.col("resource_conversation_id").is_not_null())
+        .then(pl.lit("resource"))
+        .when(of_set.is_not_null())
+        .then(pl.lit("shared_call"))
+        .otherwise(pl.lit("trace")),
+        conversation_id=pl.coalesce(own, of_set, over(pl.col("trace_id"), pl.Expr.first, "set")),
+    ).drop("resource_conversation_id", "revision", "version")
+    return named if "set" in alone else named.sort("trace")
+
+
+def _first_told(column: pl.Expr) -> pl.Expr:
+    return column.first(ignore_nulls=True)
+
+
+def _by_trace(facts: pl.DataFrame) -> pl.DataFrame:
+    """Return what the spans of each trace say, by its number."""
+    summed = facts.group_by("trace", maintain_order=True).agg(
+        pl.col("tenant", "trace_id").first(),
+        pl.col("started_at").min(),
+        pl.col("ended_at").max(),
+        pl.col("conversation_ended").any(),
+        spans=pl.len().cast(pl.UInt64),
+        revision=pl.col("rating_revision").max(),
+        version=_version_of_a_span().sum(),
     )
+    of, ids = facts["trace"], facts["conversation_id"]
+    names = facts.select(pl.col(_NAMES)).with_columns(pl.col("service_name").replace("", None))
+    nearest_root = _nearest_root_first(facts)
+    told = (_first_of_traces(names[name], of, nearest_root, summed.height) for name in _NAMES)
+    conversation_ids = count_different(summed.height, of, ids).alias("conversation_ids")
+    return summed.with_columns(*told, conversation_ids)
+
+
+def _nearest_root_first(facts: pl.DataFrame) -> Index:
+    """Return the rows of the facts, trace by trace, in the order in which they have a say."""
+    conversation = ranks_of(facts["conversation_id"])
+    in_order = facts.select(
+        *("trace", "depth", "started_at"),
+        conversation=pl.Series(np.where(conversation < 0, facts.height, conversation)),
+        at=pl.int_range(pl.len(), dtype=pl.UInt32),
+    ).sort("trace", "depth", "started_at", "conversation")
+    return in_order["at"].to_numpy()
+
+
+def _first_of_traces(values: pl.Series, of: pl.Series, order: Index, traces: int) -> pl.Series:
+    """Return the first value, in this order of rows, that a row of each trace has."""
+    if values.null_count() == len(values):
+        return pl.Series(values.name, [None], dtype=values.dtype).new_from_index(0, traces)
+    is_told = values.to_arrow().is_valid().to_numpy(zero_copy_only=False)
+    told = order[is_told[order]][::-1]
+    first = np.full(traces, ABSENT, dtype=np.uint32)
+    # Of repeated indices numpy keeps the last assignment.
+    first[of.to_numpy()[told]] = told
+    return values[pl.Series(pa.array(first, mask=first == ABSENT))]
 
 
 def _version_of_a_span() -> pl.Expr:

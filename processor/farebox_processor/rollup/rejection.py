@@ -91,28 +91,29 @@ def reject_covered(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
         rejected, np.where(reason == _BILLED, calls.places_of(calls.winner), by)
     )
     return candidates.with_columns(
-        rejected_as=_REJECTIONS.gather(pl.Series(rejected, dtype=pl.UInt32)),
+        rejected_as=_REJECTIONS[pl.Series(rejected)],
         instead=pl.Series(pa.array(calls.row[instead], mask=rejected == _BILLED)),
     )
 
 
 def _calls_of(candidates: pl.DataFrame) -> _Calls:
-    def marks(column: pl.Series) -> _Mask:
-        return column.fill_null(False).to_numpy()
-
-    def numbers(name: str) -> Index:
-        return candidates[name].to_numpy().astype(np.int64)
-
-    subjects = ranks_of(candidates["subject"]).cast(pl.Int64).fill_null(-1)
+    kind = pl.col("call_kind")
+    is_kind = candidates.select(
+        inference=(kind == "inference").fill_null(False),
+        aggregate=(kind == "agent").fill_null(False),
+    )
+    row, twins, winner = (
+        candidates[name].to_numpy().astype(np.int64) for name in ("row", "twins", "winner")
+    )
     return _Calls(
-        row=numbers("row"),
-        twins=numbers("twins"),
-        winner=numbers("winner"),
-        subject=subjects.to_numpy(),
-        is_inference=marks(candidates["call_kind"] == "inference"),
-        is_aggregate=marks(candidates["call_kind"] == "agent"),
-        is_telling=marks(candidates["has_usage"]),
-        is_failed=marks(candidates["is_failed"]),
+        row=row,
+        twins=twins,
+        winner=winner,
+        subject=ranks_of(candidates["subject"]),
+        is_inference=is_kind["inference"].to_numpy(),
+        is_aggregate=is_kind["aggregate"].to_numpy(),
+        is_telling=candidates["has_usage"].to_numpy(),
+        is_failed=candidates["is_failed"].to_numpy(),
     )
 
 

@@ -46,7 +46,7 @@ def _around_several(candidates: pl.DataFrame, tree: Tree) -> npt.NDArray[np.bool
     if not candidates["twins"].is_duplicated().any():
         return np.zeros(len(rows), dtype=bool)
     is_call = (candidates["call_kind"] == "inference").fill_null(False)
-    subjects = ranks_of(candidates["subject"]).cast(pl.Int64).fill_null(-1).to_numpy()
+    subjects = ranks_of(candidates["subject"])
     twins = candidates["twins"].to_numpy()
     calls = np.flatnonzero(is_call.to_numpy())
     of_subject = tree.count_below(rows, rows[calls], groups=(subjects, subjects[calls]))

@@ -3,6 +3,7 @@
 import polars as pl
 
 from farebox_processor.frames import CALLS, DIMENSIONS, MONEY, TOKENS, TRACES
+from farebox_processor.rollup.different import list_different
 from farebox_processor.verdicts import CostStatus
 
 __all__ = ["call_rows", "trace_rows"]
@@ -10,9 +11,15 @@ __all__ = ["call_rows", "trace_rows"]
 _INHERITED = [*DIMENSIONS, "outcome"]
 _VERSION = ["rating_revision", "spans_in_set", "own_version", "set_version"]
 _FROM_TRACE = ["conversation_id", *_VERSION, *_INHERITED]
-_SUMMED = {"candidates", "calls", "turns", *TOKENS} | {
-    f"{what}_calls" for what in ("billed", "rejected", "failed", "unpriced")
-}
+_COUNTED = [
+    "candidates",
+    "calls",
+    "billed_calls",
+    "rejected_calls",
+    "failed_calls",
+    "unpriced_calls",
+    "turns",
+]
 _AMOUNTS = [
     "cost_usd",
     "exact_cost_usd",
@@ -81,42 +88,41 @@ def _said(
 
 
 def trace_rows(facts: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of `traces` (frames.TRACES) from facts, identities and call rows."""
-    of_spans = (
-        facts.lazy()
-        .group_by("trace")
-        .agg(
-            pl.col("started_at").min(),
-            pl.col("ended_at").max(),
-            pl.col("conversation_ended").any(),
-        )
-    )
+    """Return the rows of `traces` (frames.TRACES) from facts, identities and call rows.
+
+    Wants the traces in the order of their numbers, with the times of their spans.
+    """
+    tokens = [name for name in TOKENS if calls[name].null_count() < calls.height]
     counted = calls.lazy().group_by("trace").agg(*_counts())
-    billed = calls.lazy().filter("billed")
-    summed = billed.with_columns(*_amounts()).group_by("trace").agg(*_sums())
-    is_model = ~pl.col("call_kind").is_in(["tool", "retrieval"])
+    billed = calls.lazy().filter("billed").with_columns(*_amounts())
+    summed = billed.group_by("trace").agg(*_sums(tokens))
     return (
         traces.lazy()
-        .join(of_spans, on="trace", how="left")
-        .join(counted, on="trace", how="left")
-        .join(summed, on="trace", how="left")
-        .join(_different(facts.lazy(), turn_ids="turn_id"), on="trace", how="left")
-        .join(_different(billed, cost_statuses="cost_status"), on="trace", how="left")
-        .join(_different(billed.filter(is_model), models="model"), on="trace", how="left")
-        .join(
-            _different(billed.select("trace", "blind_to").explode("blind_to"), blind_to="blind_to"),
-            on="trace",
-            how="left",
-        )
+        .join(counted, on="trace", how="left", maintain_order="left")
+        .join(summed, on="trace", how="left", maintain_order="left")
+        .with_columns(pl.col(*_COUNTED, *tokens).fill_null(0))
         .with_columns(
-            pl.col(name).fill_null(0)
-            for name, dtype in TRACES.items()
-            if dtype.is_integer() and name in _SUMMED
+            *_lists(facts, calls, traces.height),
+            *(pl.lit(0, pl.Int64).alias(name) for name in TOKENS if name not in tokens),
         )
         .with_columns(_turns(), *_money())
         .select(pl.col(name).cast(dtype) for name, dtype in TRACES.items())
         .collect(engine="in-memory")
     )
+
+
+def _lists(facts: pl.DataFrame, calls: pl.DataFrame, traces: int) -> list[pl.Series]:
+    """List the different turns, verdicts, models and blind spots of each trace."""
+    billed = calls.select("trace", "billed", "call_kind", "model", "cost_status", "blind_to")
+    billed = billed.filter("billed")
+    of_models = billed.filter(~pl.col("call_kind").is_in(["tool", "retrieval"]))
+    blind = billed.select("trace", "blind_to").explode("blind_to")
+    return [
+        list_different(traces, facts["trace"], facts["turn_id"]).alias("turn_ids"),
+        list_different(traces, billed["trace"], billed["cost_status"]).alias("cost_statuses"),
+        list_different(traces, of_models["trace"], of_models["model"]).alias("models"),
+        list_different(traces, blind["trace"], blind["blind_to"]).alias("blind_to"),
+    ]
 
 
 def _counts() -> list[pl.Expr]:
@@ -142,37 +148,19 @@ def _amounts() -> list[pl.Expr]:
     ]
 
 
-def _sums() -> list[pl.Expr]:
+def _sums(tokens: list[str]) -> list[pl.Expr]:
     return [
-        pl.col(*TOKENS, *_AMOUNTS).sum(),
+        pl.col(*tokens, *_AMOUNTS).sum(),
         pl.col("cost_usd").count().alias("priced"),
         pl.col("cost_high_usd").null_count().alias("unbounded"),
         pl.col("supplied_cost_usd").count().alias("supplied"),
     ]
 
 
-def _different(frame: pl.LazyFrame, **named: str) -> pl.LazyFrame:
-    """List the different values of a column per trace, sorted, under the name given."""
-    [(name, column)] = named.items()
-    return (
-        frame.select("trace", pl.col(column).alias(name))
-        .drop_nulls()
-        .unique()
-        .sort("trace", name)
-        .group_by("trace", maintain_order=True)
-        .agg(name)
-    )
-
-
 def _turns() -> pl.Expr:
     """Count the turns without an id: where ids are given they alone count."""
     at_least = pl.max_horizontal("turns", (pl.col("billed_calls") > 0).cast(pl.UInt64))
-    return (
-        pl.when(pl.col("turn_ids").list.len().fill_null(0) == 0)
-        .then(at_least)
-        .otherwise(0)
-        .alias("turns")
-    )
+    return pl.when(pl.col("turn_ids").list.len() == 0).then(at_least).otherwise(0).alias("turns")
 
 
 def _money() -> list[pl.Expr]:
@@ -188,10 +176,6 @@ def _money() -> list[pl.Expr]:
         *(
             pl.col(name).fill_null(zero)
             for name in ("exact_cost_usd", "cost_low_usd", "tool_cost_usd", "waste_usd")
-        ),
-        *(
-            pl.col(name).fill_null([])
-            for name in ("cost_statuses", "blind_to", "models", "turn_ids")
         ),
         # All that went in, cached or not, and all that came out.
         pl.sum_horizontal(name for name in TOKENS if name != "reasoning_tokens").alias(

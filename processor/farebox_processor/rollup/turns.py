@@ -20,10 +20,14 @@ def number_turns(calls: pl.DataFrame, facts: pl.DataFrame, tree: Tree) -> pl.Dat
 
     The calls of a trace lie together, in the order of their start.
     """
-    marked = (facts["call_kind"] == "agent").fill_null(False).to_numpy()
+    kind = pl.col("call_kind")
+    marked = facts.select((kind == "agent").fill_null(False)).to_series().to_numpy()
     agent = tree.outermost(marked)[calls["row"].to_numpy().astype(np.int64)]
-    counts = (calls["rejected_as"].is_null() & ~calls["is_failed"]).to_numpy()
-    is_inference = (calls["call_kind"] == "inference").fill_null(False).to_numpy()
+    judged = calls.select(
+        counts=pl.col("rejected_as").is_null() & ~pl.col("is_failed"),
+        is_inference=(kind == "inference").fill_null(False),
+    )
+    counts, is_inference = (column.to_numpy() for column in judged)
 
     # Each agent is a part by its row; the chains are numbered -1, -2, ...; 0 is none.
     part = np.where(counts & (agent >= 0), agent + 1, 0)
