@@ -13,10 +13,13 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import settings
 from starlette.types import ASGIApp
 
-from farebox_processor.store.connect import open_client
+from farebox_processor.store.connect import load_engine, open_client
 from farebox_processor.store.migrations import migrate
 
 Engine: TypeAlias = Callable[[str], Client]
+
+# Before pytest asks for the traceback of a crash: the engine takes the handlers away.
+load_engine()
 
 _databases = count(1)
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from clickhouse_connect.driver.binding import quote_identifier
 
 from farebox_processor.clickhouse_endpoint.refusal import StatementRefusedError
+from farebox_processor.store.connect import load_engine
 
 __all__ = ["READ_ONLY", "Engine", "EngineConnection", "embedded_connections", "refusal_of"]
 
@@ -76,7 +77,7 @@ class Engine:
 
 def embedded_connections(address: str) -> Callable[[], EngineConnection]:
     """Return what opens connections to the engine at `address` (connect.engine_address)."""
-    import chdb  # noqa: PLC0415 - an extra
+    chdb = load_engine()
 
     def connect() -> EngineConnection:
         connection: EngineConnection = chdb.connect(address)

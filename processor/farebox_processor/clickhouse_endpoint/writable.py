@@ -10,14 +10,13 @@ from tempfile import NamedTemporaryFile
 from threading import Lock
 from typing import Final
 
-import chdb
 from clickhouse_connect.driver.binding import quote_identifier
 from starlette.applications import Starlette
 
 from farebox_processor.clickhouse_endpoint.app import clickhouse_http
 from farebox_processor.clickhouse_endpoint.engine import EngineConnection, refusal_of
 from farebox_processor.clickhouse_endpoint.protocol import Call
-from farebox_processor.store.connect import engine_address
+from farebox_processor.store.connect import engine_address, load_engine
 
 __all__ = ["writable_endpoint"]
 
@@ -41,7 +40,7 @@ _NOT_SETTINGS: Final = frozenset(
 
 def writable_endpoint(dsn: str) -> Starlette:
     """Return an application that runs any statement on the embedded store `dsn`, one at a time."""
-    connection: EngineConnection = chdb.connect(engine_address(dsn))
+    connection: EngineConnection = load_engine().connect(engine_address(dsn))
     one_at_a_time = Lock()
 
     def answer(call: Call) -> tuple[bytes, str]:

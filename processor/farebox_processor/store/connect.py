@@ -1,5 +1,7 @@
 """Where ClickHouse is in, a client out: a server over HTTP(S), or the engine in this process."""
 
+import faulthandler
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from farebox_processor.errors import ConfigError, RetryableStoreError
 from farebox_processor.store.refusals import CLIENT_ERRORS
 
-__all__ = ["ENGINE_CONFIG", "engine_address", "is_embedded", "open_client"]
+__all__ = ["ENGINE_CONFIG", "engine_address", "is_embedded", "load_engine", "open_client"]
 
 ENGINE_CONFIG: Final = Path(str(files(__package__) / "embedded_engine.xml"))
 """The settings of the embedded engine. Always given: without a file it would load whatever
@@ -35,6 +37,26 @@ def engine_address(dsn: str) -> str:
     """
     path = Path(dsn.removeprefix(_EMBEDDED)).expanduser().resolve()
     return f"{path}?{urlencode({'config-file': str(ENGINE_CONFIG)})}"
+
+
+@cache
+def load_engine() -> Any:
+    """Return the module chdb, which leaves the signals of this process alone.
+
+    Its handlers of SIGSEGV, SIGABRT and the like, which it installs when it is imported, wait for
+    a thread that only a ClickHouse server has, for minutes: a process that crashes, in whatever
+    library, would hang instead of ending.
+
+    Raises ImportError where the extra `embedded` is not installed.
+    """
+    import chdb  # noqa: PLC0415 - an extra
+
+    chdb._chdb.set_signal_handlers_enabled(0)
+    if faulthandler.is_enabled():
+        # Its handlers are gone with those of the engine.
+        faulthandler.disable()
+        faulthandler.enable()
+    return chdb
 
 
 def open_client(dsn: str, *, database: str = "farebox", timeout_seconds: int = 30) -> Client:
@@ -65,6 +87,7 @@ def _embedded(path: str) -> Client:
     directory = Path(path).expanduser()
     directory.mkdir(parents=True, exist_ok=True)
     try:
+        load_engine()
         return clickhouse_connect.get_client(
             interface="chdb",
             path=str(directory),

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,15 @@ from farebox_processor.errors import ConfigError, RetryableStoreError
 from farebox_processor.store.connect import ENGINE_CONFIG, is_embedded, open_client
 
 from .conftest import Engine
+
+CRASH = """
+import faulthandler, os, sys
+if sys.argv[3:]: faulthandler.enable()
+from farebox_processor.store.connect import open_client
+client = open_client("embedded:" + sys.argv[1], database="default")
+client.command("SELECT 1")
+os.kill(os.getpid(), int(sys.argv[2]))
+"""
 
 REPORT = """
 import sys
@@ -49,6 +59,26 @@ def test_the_engine_runs_in_utc_whatever_the_time_zone_of_the_machine(tmp_path: 
     printed = run_elsewhere(REPORT, str(tmp_path / "data"), env=elsewhere, cwd=tmp_path)
 
     assert printed.split() == ["UTC", "0"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL])
+def test_a_process_that_crashes_beside_the_engine_ends_at_once(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    crash = [sys.executable, "-c", CRASH, str(tmp_path / "data"), str(int(number))]
+
+    done = subprocess.run(crash, check=False, capture_output=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (-number, b"")
+
+
+def test_a_crash_beside_the_engine_shows_the_traceback_that_was_asked_for(tmp_path: Path) -> None:
+    crash = [sys.executable, "-c", CRASH, str(tmp_path / "data"), str(int(signal.SIGSEGV)), "asked"]
+
+    done = subprocess.run(crash, check=False, capture_output=True, timeout=60)
+
+    assert done.returncode == -signal.SIGSEGV
+    assert done.stderr.startswith(b"Fatal Python error: Segmentation fault")
 
 
 def test_the_settings_of_the_engine_are_part_of_the_package() -> None:
