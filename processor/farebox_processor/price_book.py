@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time
 from functools import cached_property
 from hashlib import sha256
 from importlib.resources.abc import Traversable
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from farebox_processor.errors import PriceBookError
 from farebox_processor.price_base import BasePrices, load_base
@@ -80,8 +80,12 @@ class PriceBook:
 
     @cached_property
     def adjustments(self) -> tuple[Adjustment, ...]:
-        """Regional factors, the user's first."""
-        return tuple(chain.from_iterable(file.adjustments for file in reversed(self.files)))
+        """Regional factors, in the order of trial: see `_in_order_of_trial`."""
+        return tuple(
+            chain.from_iterable(
+                _in_order_of_trial(file.adjustments) for file in reversed(self.files)
+            )
+        )
 
     @cached_property
     def regions(self) -> tuple[str, ...]:
@@ -91,11 +95,9 @@ class PriceBook:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """Rules, the user's first; of one id the one that began last is first."""
+        """Rules, in the order of trial: see `_in_order_of_trial`."""
         return tuple(
-            rule
-            for file in reversed(self.files)
-            for rule in sorted(file.rules, key=lambda one: str(one.validity.start or ""))[::-1]
+            chain.from_iterable(_in_order_of_trial(file.rules) for file in reversed(self.files))
         )
 
     @cached_property
@@ -175,15 +177,33 @@ def load_price_book(
     given = (Path(path) for path in (*overlays, *contracts, *aliases))
     return PriceBook(
         base=load_base(),
-        files=tuple(_read(path) for path in (*shipped, *given)),
+        files=(
+            *(_read(path, f"shipped/{path.name}") for path in shipped),
+            *(_read(path, str(path)) for path in given),
+        ),
         revision=revision,
         trusted=frozenset(name.lower() for name in trusted),
     )
 
 
-def _read(path: Path | Traversable) -> PriceFile:
+_Trial = TypeVar("_Trial", Adjustment, Rule)
+
+
+def _in_order_of_trial(entries: Sequence[_Trial]) -> list[_Trial]:
+    """Return the entries of a file as they stand there; of one id, the one that began last first.
+
+    A new price is a new entry after the old one, which need not say when it ends.
+    """
+    positions: dict[str, int] = {}
+    for entry in entries:
+        positions.setdefault(entry.id, len(positions))
+    newest_first = sorted(entries, key=lambda one: one.validity.start or date.min, reverse=True)
+    return sorted(newest_first, key=lambda one: positions[one.id])
+
+
+def _read(path: Path | Traversable, name: str) -> PriceFile:
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PriceBookError(f"{path}: cannot be read: {error}; correct the path") from error
-    return read_price_file(str(path) if isinstance(path, Path) else path.name, content)
+    return read_price_file(name, content)

@@ -15,7 +15,7 @@ from typing import Final
 from farebox_processor.frames import TOKENS
 from farebox_processor.model_resolution import Resolution, in_region, resolve
 from farebox_processor.price_book import PriceBook
-from farebox_processor.price_entries import Adjustment, Contract, ModelPrices, Rate, Rule
+from farebox_processor.price_entries import Adjustment, Contract, ModelPrices, Rate, Rule, in_force
 from farebox_processor.price_units import PRICE_PARENTS
 from farebox_processor.verdicts import Reason
 
@@ -198,11 +198,10 @@ def _adjustment_for(
     return next(
         (
             one
-            for one in book.adjustments
+            for one in in_force(book.adjustments, at)
             if not names.isdisjoint(one.providers)
             and any(fnmatchcase(found.model or "", glob) for glob in one.models)
             and any(fnmatchcase(region, glob) for glob in one.regions)
-            and one.validity.covers(at)
         ),
         None,
     )
@@ -237,9 +236,8 @@ def _rule_for(book: PriceBook, terms: CallTerms, at: datetime) -> Rule | None:
     return next(
         (
             rule
-            for rule in book.rules
-            if (rule.id == named or (rule.match.columns and rule.match.matches(values)))
-            and rule.validity.covers(at)
+            for rule in in_force(book.rules, at)
+            if rule.id == named or (rule.match.columns and rule.match.matches(values))
         ),
         None,
     )

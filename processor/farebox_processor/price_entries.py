@@ -1,10 +1,11 @@
 """What a price file says, as immutable records: prices, adjustments, rules and contracts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 __all__ = [
     "Adjustment",
@@ -16,7 +17,10 @@ __all__ = [
     "Rate",
     "Rule",
     "Validity",
+    "in_force",
 ]
+
+_Named = TypeVar("_Named", "Adjustment", "Rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +197,16 @@ class PriceFile:
     aliases: tuple[tuple[str, str], ...] = ()
     """Model name, or provider/model → provider/model of the book, all in lower case."""
     digest: str = ""
+
+
+def in_force(entries: Iterable[_Named], at: datetime) -> list[_Named]:
+    """Return the `entries` that hold at `at` (UTC), in their order, the first of each id only.
+
+    So the newer of two, or the user's own, takes the place of the other for good and all: not
+    only of those calls that both would match.
+    """
+    found: dict[str, _Named] = {}
+    for entry in entries:
+        if entry.validity.covers(at):
+            found.setdefault(entry.id, entry)
+    return list(found.values())

@@ -1,24 +1,28 @@
-"""Ask a price book: what a model costs, all list prices, where two books differ."""
+"""Ask a price book: what a model costs, and all list prices."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 from genai_prices.types import StartDateConstraint, TimeOfDateConstraint
 
-from farebox_processor.errors import PriceBookError
 from farebox_processor.frames import MONEY, TIME
 from farebox_processor.price_base import BaseModel
 from farebox_processor.price_book import PriceBook
 from farebox_processor.price_cards import CallTerms, draw_card
 from farebox_processor.price_entries import Contract, ModelPrices, Rate
-from farebox_processor.price_files import read_price_file
 from farebox_processor.price_units import SMALLEST_PRICE
 
-__all__ = ["PRICE_LIST", "ModelPriceList", "check_files", "compare", "describe", "price_list"]
+__all__ = [
+    "PRICE_LIST",
+    "ModelPriceList",
+    "conditions",
+    "describe",
+    "paired",
+    "price_list",
+]
 
 PRICE_LIST: Final = {
     "provider": pl.String(),
@@ -87,31 +91,6 @@ def price_list(book: PriceBook) -> pl.DataFrame:
     return frame.unique(_KEY, keep="last", maintain_order=True).sort(_KEY, nulls_last=False)
 
 
-def compare(before: PriceBook, after: PriceBook) -> pl.DataFrame:
-    """Return the list prices that differ: the key, `before_usd`, `after_usd` (null: has none)."""
-    prices = [
-        price_list(book).select(*_KEY, pl.col("price_usd").alias(name))
-        for book, name in ((before, "before_usd"), (after, "after_usd"))
-    ]
-    both = prices[0].join(prices[1], on=_KEY, how="full", nulls_equal=True, coalesce=True)
-    return both.filter(pl.col("before_usd").ne_missing(pl.col("after_usd"))).sort(_KEY)
-
-
-def check_files(paths: Sequence[Path]) -> pl.DataFrame:
-    """Return file, entries and error (null: none) of each price file."""
-    schema = {"file": pl.String(), "entries": pl.UInt32(), "error": pl.String()}
-    return pl.DataFrame([_checked(path) for path in paths], schema=schema, orient="row")
-
-
-def _checked(path: Path) -> tuple[str, int | None, str | None]:
-    try:
-        file = read_price_file(str(path), path.read_text(encoding="utf-8"))
-    except (PriceBookError, OSError, UnicodeDecodeError) as error:
-        return str(path), None, str(error)
-    parts = (file.models, file.adjustments, file.rules, file.contracts, file.aliases)
-    return str(path), sum(len(part) for part in parts), None
-
-
 def _base_rows(model: BaseModel) -> Iterator[tuple[Any, ...]]:
     dated = list(model.dated_rates())
     for position, ((when, constraint), rates) in enumerate(dated):
@@ -133,7 +112,8 @@ def _base_rows(model: BaseModel) -> Iterator[tuple[Any, ...]]:
         yield from _rows(model.provider, model.id, context, (start, end), rates)
 
 
-def _overlay_rows(entry: ModelPrices) -> Iterator[tuple[Any, ...]]:
+def conditions(entry: ModelPrices) -> dict[str, str]:
+    """Return key → value of what a call must be for the prices of `entry` to hold; dates apart."""
     context = dict(entry.context)
     if entry.region:
         context["region"] = "|".join(entry.region)
@@ -142,12 +122,21 @@ def _overlay_rows(entry: ModelPrices) -> Iterator[tuple[Any, ...]]:
     if entry.validity.hours:
         begin, end = entry.validity.hours
         context["hours"] = f"{begin:%H:%M}-{end:%H:%M}"
+    return context
+
+
+def paired(context: Mapping[str, str]) -> str:
+    """Write conditions as sorted key=value pairs, comma separated."""
+    return ",".join(f"{key}={value}" for key, value in sorted(context.items()))
+
+
+def _overlay_rows(entry: ModelPrices) -> Iterator[tuple[Any, ...]]:
     rates = {
         unit: Rate(rate.usd, rate.per, rate.above, str(entry.origin))
         for unit, rate in entry.prices.items()
     }
     span = (entry.validity.start, entry.validity.end)
-    yield from _rows(entry.provider, entry.model, context, span, rates)
+    yield from _rows(entry.provider, entry.model, conditions(entry), span, rates)
 
 
 def _rows(
@@ -157,7 +146,7 @@ def _rows(
     span: tuple[date | None, date | None],
     rates: dict[str, Rate],
 ) -> Iterator[tuple[Any, ...]]:
-    pairs = ",".join(f"{key}={value}" for key, value in sorted(context.items()))
+    pairs = paired(context)
     start, end = (
         datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None for day in span
     )

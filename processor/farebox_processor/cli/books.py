@@ -1,8 +1,8 @@
 """`farebox prices`: what the price book says, whether files hold, and what they change."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -10,25 +10,26 @@ from typing import Annotated, Any, TypeAlias
 import polars as pl
 import typer
 from rich.markup import escape
-from rich.table import Table
 
+from farebox_processor.cli.book_tables import (
+    changed_prices_table,
+    changed_terms_table,
+    price_table,
+    rule_table,
+    unit_table,
+)
 from farebox_processor.cli.console import out, print_json, say_and_exit, told_plainly
 from farebox_processor.cli.moments import read_moment
 from farebox_processor.cli.options import ConfigFile, Json, load_config
 from farebox_processor.config import Config
 from farebox_processor.errors import PriceBookError
-from farebox_processor.frames import TOKENS
 from farebox_processor.price_book import PriceBook, load_price_book
 from farebox_processor.price_cards import CallTerms
+from farebox_processor.price_changes import compare_prices, compare_terms
+from farebox_processor.price_checks import check_files
 from farebox_processor.price_entries import Contract
-from farebox_processor.price_query import (
-    ModelPriceList,
-    check_files,
-    compare,
-    describe,
-    price_list,
-)
-from farebox_processor.price_units import TOKENS_PER_PRICE
+from farebox_processor.price_query import ModelPriceList, describe, price_list
+from farebox_processor.price_rules import rule_list, unit_prices
 from farebox_processor.report import decimal_text
 
 __all__ = ["YamlFiles", "prices", "yaml_files"]
@@ -43,8 +44,13 @@ YamlFiles: TypeAlias = Annotated[
 
 @prices.command("show")
 def prices_show(
-    model: Annotated[str, typer.Argument(help="A model, as spans name it.")],
+    name: Annotated[
+        str | None, typer.Argument(help="A model or a tool, as spans name it, or a unit.")
+    ] = None,
     *,
+    rules: Annotated[
+        bool, typer.Option("--rules", help="Every rule for tools and other spans, as tried.")
+    ] = False,
     at: Annotated[
         str | None, typer.Option(help="When: 2026-11-21, 2026-11-21T10:00, or 7d ago; else now.")
     ] = None,
@@ -55,29 +61,36 @@ def prices_show(
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """Show what a model costs, and which source each price is from.
+    """Show what a model, a tool or a unit costs, and which source each price is from.
 
     Examples:
 
     - `farebox prices show gpt-4o --tier batch`
     - `farebox prices show claude-sonnet-4-5 --provider gcp.vertex_ai --region europe-west1`
+    - `farebox prices show tavily_search`
+    - `farebox prices show web_search`
+    - `farebox prices show --rules`
     """
-    terms = CallTerms(provider, model, region=region, service_tier=tier, tenant=tenant)
+    if (name is None) is not rules:
+        say_and_exit("name a model, a tool or a unit, or else ask for --rules", code=2)
+    terms = CallTerms(provider, name, region=region, service_tier=tier, tenant=tenant)
     with told_plainly():
         book = _book_in_use(load_config(config))
         moment = read_moment(at) or datetime.now(UTC)
-    listed = describe(book, terms, moment)
-    if listed.prices.is_empty():
-        say_and_exit(_no_price(book, model, listed.reason))
-    if json:
-        print_json({"model": model, "at": moment} | _price_object(listed))
+    if name is None:
+        _show_rules(rule_list(book, moment), {"at": moment}, json=json)
         return
-    out.print(f"[bold]{escape(listed.priced_model or model)}[/bold] at {moment:%Y-%m-%d %H:%M} UTC")
-    out.print(_price_table(listed.prices))
-    if listed.reason is not None:
-        out.print(f"not the whole price: {listed.reason}", style="yellow")
-    if listed.contract is not None:
-        out.print(escape(_contract_text(listed.contract)))
+    listed = describe(book, terms, moment)
+    if not listed.prices.is_empty():
+        _show_model(name, listed, moment, json=json)
+    elif not (found := rule_list(book, moment, name)).is_empty():
+        named = replace(terms, columns=(("price_rule", found["rule"][0]),))
+        contract = describe(book, named, moment).contract
+        _show_rules(found, {"tool": name, "at": moment}, contract, json=json)
+    elif not (charged := unit_prices(book, name, terms, moment)).is_empty():
+        _show_unit(name, charged, moment, json=json)
+    else:
+        say_and_exit(_no_price(book, name, listed.reason))
 
 
 @prices.command("check")
@@ -115,6 +128,9 @@ def prices_diff(
 ) -> None:
     """Compare two versions of your price files, or see what a file would change.
 
+    Beside prices it lists every term that differs of rules, multipliers, contracts, minimums and
+    aliases.
+
     Examples:
 
     - `farebox prices diff prices-2026-10/ prices-2026-11/`
@@ -126,16 +142,22 @@ def prices_diff(
             books = (_book_in_use(settings), _book_in_use(settings, yaml_files([before])))
         else:
             books = (load_price_book(yaml_files([before])), load_price_book(yaml_files([after])))
-    changed = compare(*books)
+    changed, terms = compare_prices(*books), compare_terms(*books)
     if json:
         versions = {"before": books[0].version, "after": books[1].version}
-        print_json(versions | {"changed": changed.to_dicts()})
-    elif changed.height:
-        out.print(_difference_table(changed))
-    elif books[0].version == books[1].version:
-        out.print("the two are the same")
-    else:
-        out.print("no list price differs; rules, regional factors, contracts or aliases may")
+        print_json(versions | {"prices": changed.to_dicts(), "terms": terms.to_dicts()})
+        return
+    if changed.height:
+        out.print(changed_prices_table(changed))
+    if changed.height and terms.height:
+        out.print()
+    if terms.height:
+        out.print(changed_terms_table(terms))
+    if not changed.height and not terms.height:
+        is_same = books[0].version == books[1].version
+        out.print(
+            "the two are the same" if is_same else "the two cost the same; their texts differ"
+        )
 
 
 def _in_use(config: Config) -> list[Path]:
@@ -165,19 +187,55 @@ def _no_price(book: PriceBook, model: str, reason: str | None) -> str:
     return f"the price book has no price for {model!r} ({reason}); {hint}"
 
 
-def _price_object(listed: ModelPriceList) -> dict[str, Any]:
-    contract = listed.contract
+def _show_model(name: str, listed: ModelPriceList, at: datetime, *, json: bool) -> None:
+    if json:
+        print_json(
+            {
+                "model": name,
+                "at": at,
+                "priced_model": listed.priced_model,
+                "reason": listed.reason,
+                "prices": listed.prices.to_dicts(),
+                "contract": _contract_object(listed.contract),
+            }
+        )
+        return
+    out.print(f"[bold]{escape(listed.priced_model or name)}[/bold] at {at:%Y-%m-%d %H:%M} UTC")
+    out.print(price_table(listed.prices))
+    if listed.reason is not None:
+        out.print(f"not the whole price: {listed.reason}", style="yellow")
+    if listed.contract is not None:
+        out.print(escape(_contract_text(listed.contract)))
+
+
+def _show_rules(
+    found: pl.DataFrame, asked: dict[str, Any], contract: Contract | None = None, *, json: bool
+) -> None:
+    if json:
+        contracted = {"contract": _contract_object(contract)} if "tool" in asked else {}
+        print_json(asked | {"rules": found.to_dicts()} | contracted)
+        return
+    out.print(rule_table(found))
+    if contract is not None:
+        out.print(escape(_contract_text(contract)))
+
+
+def _show_unit(unit: str, charged: pl.DataFrame, at: datetime, *, json: bool) -> None:
+    if json:
+        print_json({"unit": unit, "at": at, "prices": charged.to_dicts()})
+        return
+    out.print(f"[bold]{escape(unit)}[/bold] at {at:%Y-%m-%d %H:%M} UTC")
+    out.print(unit_table(charged))
+
+
+def _contract_object(contract: Contract | None) -> dict[str, Any] | None:
+    if contract is None:
+        return None
     return {
-        "priced_model": listed.priced_model,
-        "reason": listed.reason,
-        "prices": listed.prices.to_dicts(),
-        "contract": contract
-        and {
-            "id": contract.id,
-            "factor": contract.factor,
-            "prices": {unit: {"usd": r.usd, "per": r.per} for unit, r in contract.prices.items()},
-            "source": str(contract.origin),
-        },
+        "id": contract.id,
+        "factor": contract.factor,
+        "prices": {unit: {"usd": r.usd, "per": r.per} for unit, r in contract.prices.items()},
+        "source": str(contract.origin),
     }
 
 
@@ -185,47 +243,3 @@ def _contract_text(contract: Contract) -> str:
     fixed = [f"{unit} ${decimal_text(rate.usd)}" for unit, rate in contract.prices.items()]
     terms = [*fixed, *([f"all × {decimal_text(contract.factor)}"] if contract.factor != 1 else [])]
     return f"contract {contract.id}: {', '.join(terms)} · {contract.origin}"
-
-
-def _price_table(rows: pl.DataFrame) -> Table:
-    table = Table("unit", header_style="bold", box=None, pad_edge=False)
-    for heading in ("price", "per", "if input is above"):
-        table.add_column(heading, justify="right")
-    table.add_column("source")
-    for row in rows.iter_rows(named=True):
-        above = row["above_input_tokens"]
-        table.add_row(
-            row["unit"],
-            f"${decimal_text(row['usd'])}",
-            f"{row['per']:,}",
-            f"{above:,}" if above else "",
-            escape(row["source"] or ""),
-        )
-    return table
-
-
-def _difference_table(changed: pl.DataFrame) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for heading in ("model", "unit", "context", "from"):
-        table.add_column(heading)
-    for heading in ("if input is above", "before", "after"):
-        table.add_column(heading, justify="right")
-    for row in changed.iter_rows(named=True):
-        begins, above = row["valid_from"], row["above_input_tokens"]
-        table.add_row(
-            f"{row['provider']}/{row['model']}",
-            row["unit"],
-            row["context"],
-            f"{begins:%Y-%m-%d}" if begins else "",
-            f"{above:,}" if above else "",
-            *(_each(row[column], row["unit"]) for column in ("before_usd", "after_usd")),
-        )
-    return table
-
-
-def _each(usd: Decimal | None, unit: str) -> str:
-    """Write the price of one unit, of tokens that of a million."""
-    if usd is None:
-        return "none"
-    is_token = unit in TOKENS
-    return f"${decimal_text(usd * TOKENS_PER_PRICE)}/M" if is_token else f"${decimal_text(usd)}"

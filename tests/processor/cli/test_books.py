@@ -196,24 +196,73 @@ def test_a_command_refuses_a_configured_file_with_a_mistake(run: Run, tmp_path: 
     assert result.stderr == f"farebox: {wrong}:{message}\n"
 
 
-def test_two_versions_of_a_file_are_compared_price_by_price(
-    run: Run, overlay: Path, tmp_path: Path
+TERMS_BEFORE = """\
+models:
+  - {provider: openai, model: gpt-4o, source: "https://acme.example", recorded: 2026-11-01,
+     from: 2026-11-01, prices: {input_tokens: "2"}}
+rules:
+  - {id: crm, match: {tool_name: "crm_*"}, prices: {call: "0.001"}, source: x, recorded: 2026-11-01}
+adjustments:
+  - {id: acme-eu, provider: acme, models: ["acme-*"], region: eu, multiply: "1.1", source: x,
+     recorded: 2026-11-01}
+contracts:
+  - {id: globex-2026, tenant: globex, from: 2026-01-01, prices: {output_tokens: "9"},
+     source: order form 4711, recorded: 2026-01-01}
+"""
+TERMS_AFTER = """\
+models:
+  - {provider: openai, model: gpt-4o, source: "https://acme.example", recorded: 2026-11-01,
+     from: 2026-11-01, until: 2027-01-01, prices: {input_tokens: "1.5"}}
+rules:
+  - {id: crm, match: {tool_name: "crm_*"}, prices: {call: "0.002"}, source: x, recorded: 2026-11-01}
+  - {id: gpu, match: {provider: vllm}, prices: {second: {usd: "3.6", per: 3600}}, source: x,
+     recorded: 2026-11-01}
+contracts:
+  - {id: globex-2026, tenant: globex, from: 2026-01-01, prices: {output_tokens: "8.5"},
+     source: order form 4711, recorded: 2026-01-01}
+"""
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> tuple[Path, Path]:
+    before, after = tmp_path / "before.yaml", tmp_path / "after.yaml"
+    before.write_text(TERMS_BEFORE)
+    after.write_text(TERMS_AFTER)
+    return before, after
+
+
+def lines_of(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_two_versions_of_a_file_are_compared_price_by_price_and_term_by_term(
+    run: Run, versions: tuple[Path, Path]
 ) -> None:
-    later = tmp_path / "later.yaml"
-    later.write_text(OVERLAY.replace('input_tokens: "2"', 'input_tokens: "1.5"'))
+    result = run("prices", "diff", *versions)
 
-    text = run("prices", "diff", overlay, later).stdout
-    compared = json.loads(run("prices", "diff", overlay, later, "--json").stdout)
-
-    assert text.splitlines()[1].split() == [
-        "openai/gpt-4o",
-        "input_tokens",
-        "2026-11-01",
-        "$2/M",
-        "$1.5/M",
+    assert lines_of(result.stdout) == [
+        "model unit context from if input is above before after",
+        "openai/gpt-4o input_tokens 2026-11-01 $2/M $1.5/M until 2027-01-01",
+        "",
+        "entry from term before after",
+        "contract globex-2026 of globex 2026-01-01 prices.output_tokens $9/M $8.5/M",
+        "multiplier acme-eu models acme-* none",
+        "multiplier acme-eu multiply 1.1 none",
+        "multiplier acme-eu providers acme none",
+        "multiplier acme-eu regions eu none",
+        "rule crm prices.call $0.001 $0.002",
+        "rule gpu match.provider none vllm",
+        "rule gpu prices.second none $0.001",
     ]
-    assert compared["before"] != compared["after"]
-    assert compared["changed"] == [
+
+
+def test_a_comparison_for_programs_has_every_price_and_term_that_differs(
+    run: Run, versions: tuple[Path, Path]
+) -> None:
+    compared = json.loads(run("prices", "diff", *versions, "--json").stdout)
+
+    assert compared.pop("before") != compared.pop("after")
+    assert compared["prices"] == [
         {
             "provider": "openai",
             "model": "gpt-4o",
@@ -223,29 +272,133 @@ def test_two_versions_of_a_file_are_compared_price_by_price(
             "valid_from": "2026-11-01T00:00:00+00:00",
             "before_usd": "0.000002",
             "after_usd": "0.0000015",
+            "before_until": None,
+            "after_until": "2027-01-01T00:00:00+00:00",
         }
     ]
+    names = ("kind", "id", "tenant", "valid_from", "term", "before", "after")
+    assert compared["terms"] == [
+        dict(zip(names, row, strict=True))
+        for row in (
+            ("contract", "globex-2026", "globex", "2026-01-01", "prices.output_tokens",
+             "0.000009", "0.0000085"),
+            ("multiplier", "acme-eu", None, None, "models", "acme-*", None),
+            ("multiplier", "acme-eu", None, None, "multiply", "1.1", None),
+            ("multiplier", "acme-eu", None, None, "providers", "acme", None),
+            ("multiplier", "acme-eu", None, None, "regions", "eu", None),
+            ("rule", "crm", None, None, "prices.call", "0.001", "0.002"),
+            ("rule", "gpu", None, None, "match.provider", None, "vllm"),
+            ("rule", "gpu", None, None, "prices.second", None, "0.001"),
+        )
+    ]  # fmt: skip
+    assert compared.keys() == {"prices", "terms"}
 
 
-def test_one_file_is_compared_with_the_book_in_use(run: Run, overlay: Path) -> None:
-    result = run("prices", "diff", overlay)
+def test_one_file_is_compared_with_the_book_in_use(run: Run, overlay: Path, contract: Path) -> None:
+    prices = run("prices", "diff", overlay)
+    terms = run("prices", "diff", contract)
 
-    assert [line.split() for line in result.stdout.splitlines()[1:]] == [
-        ["openai/gpt-4o", "input_tokens", "2026-11-01", "none", "$2/M"],
-        ["openai/gpt-4o", "web_search", "2026-11-01", "none", "$0.008"],
+    assert lines_of(prices.stdout) == [
+        "model unit context from if input is above before after",
+        "openai/gpt-4o input_tokens 2026-11-01 none $2/M",
+        "openai/gpt-4o web_search 2026-11-01 none $0.008",
+    ]
+    assert lines_of(terms.stdout) == [
+        "entry from term before after",
+        "contract globex-2026 of globex multiply none 0.875",
+        "contract globex-2026 of globex prices.output_tokens none $9/M",
     ]
 
 
-def test_what_is_no_list_price_is_not_passed_off_as_the_same(
-    run: Run, overlay: Path, contract: Path
+def test_files_that_cost_the_same_are_told_from_files_that_are_the_same(
+    run: Run, overlay: Path, tmp_path: Path
 ) -> None:
-    same = run("prices", "diff", overlay, overlay)
-    other = run("prices", "diff", contract)
+    noted = tmp_path / "noted.yaml"
+    noted.write_text("# as agreed\n" + OVERLAY)
 
-    assert same.stdout == "the two are the same\n"
-    assert other.stdout == (
-        "no list price differs; rules, regional factors, contracts or aliases may\n"
+    assert run("prices", "diff", overlay, overlay).stdout == "the two are the same\n"
+    assert run("prices", "diff", overlay, noted).stdout == (
+        "the two cost the same; their texts differ\n"
     )
+
+
+def test_the_rule_that_prices_a_tool_is_shown_with_source_date_and_file(
+    run: Run, versions: tuple[Path, Path]
+) -> None:
+    settings = {"FAREBOX_PRICES__OVERLAYS": str(versions[0])}
+    arguments = ("prices", "show", "crm_find", "--at", "2026-11-21", "--tenant", "globex")
+
+    text = run(*arguments, **settings).stdout
+    shown = json.loads(run(*arguments, "--json", **settings).stdout)
+
+    assert lines_of(text)[0] == "rule where unit price per from source entry"
+    assert "".join(lines_of(text)[1:-1]).replace(" ", "") == (
+        f"crmtool_name=crm_*call$0.0011x(2026-11-01){versions[0]}:5"
+    )
+    assert lines_of(text)[-1] == (
+        "contract globex-2026: output_tokens $9 · order form 4711 (2026-01-01)"
+    )
+    assert shown.pop("contract")["id"] == "globex-2026"
+    assert shown == {
+        "tool": "crm_find",
+        "at": "2026-11-21T00:00:00+00:00",
+        "rules": [
+            {
+                "rule": "crm",
+                "match": "tool_name=crm_*",
+                "unit": "call",
+                "usd": "0.001",
+                "per": 1,
+                "above_input_tokens": 0,
+                "valid_from": None,
+                "valid_until": None,
+                "source": "x",
+                "recorded": "2026-11-01",
+                "file": str(versions[0]),
+                "line": 5,
+            }
+        ],
+    }
+
+
+def test_all_rules_are_shown_in_the_order_in_which_they_are_tried(
+    run: Run, versions: tuple[Path, Path]
+) -> None:
+    settings = {"FAREBOX_PRICES__OVERLAYS": str(versions[1])}
+
+    text = run("prices", "show", "--rules", **settings).stdout
+    shown = json.loads(run("prices", "show", "--rules", "--json", **settings).stdout)
+
+    rules = ["crm", "gpu", "tavily-search", "exa-search"]
+    assert [row["rule"] for row in shown["rules"]] == rules
+    assert shown.keys() == {"at", "rules"}
+    assert [line.split()[0] for line in text.splitlines() if "$" in line] == rules
+    assert "shipped/tools.yaml:6" in text
+
+
+def test_a_unit_is_shown_with_the_models_that_charge_for_it(run: Run) -> None:
+    arguments = ("prices", "show", "rerank_search", "--provider", "cohere", "--at", "2026-11-21")
+
+    text = run(*arguments).stdout
+    shown = json.loads(run(*arguments, "--json").stdout)
+
+    [price] = shown.pop("prices")
+    source = price.pop("source")
+    assert shown == {"unit": "rerank_search", "at": "2026-11-21T00:00:00+00:00"}
+    assert price == {"provider": "cohere", "models": ["rerank-v3.5"], "usd": "2", "per": 1000}
+    assert lines_of(text) == [
+        "rerank_search at 2026-11-21 00:00 UTC",
+        "provider models price per source",
+        f"cohere rerank-v3.5 $2 1,000 {source}",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [(), ("gpt-4o", "--rules")])
+def test_what_to_show_is_said_one_way(run: Run, arguments: tuple[str, ...]) -> None:
+    result = run("prices", "show", *arguments)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == ("farebox: name a model, a tool or a unit, or else ask for --rules\n")
 
 
 def test_a_folder_without_price_files_is_refused(run: Run, tmp_path: Path) -> None:

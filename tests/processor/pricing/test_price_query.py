@@ -1,4 +1,4 @@
-"""What a price book answers: a model's prices, all list prices, what differs between two books."""
+"""What a price book answers: a model's prices, and all list prices."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,8 +8,6 @@ from farebox_processor.price_book import PriceBook, load_price_book
 from farebox_processor.price_cards import CallTerms
 from farebox_processor.price_query import (
     PRICE_LIST,
-    check_files,
-    compare,
     describe,
     price_list,
 )
@@ -61,28 +59,3 @@ def test_the_price_list_holds_every_model_of_every_layer(book: PriceBook) -> Non
     assert dict(listed.schema) == PRICE_LIST
     assert len(models) > 2_000
     assert {("openai", "gpt-4o"), ("dashscope", "qwen3-max"), ("cohere", "rerank-v3.5")} <= models
-
-
-def test_two_books_are_compared_price_by_price(book: PriceBook, tmp_path: Path) -> None:
-    path = tmp_path / "p.yaml"
-    path.write_text(OVERLAY)
-
-    changed = compare(book, load_price_book([path]))
-
-    assert compare(book, book).is_empty()
-    assert changed.select("model", "unit", "before_usd", "after_usd").rows() == [
-        ("gpt-4o", "input_tokens", None, Decimal("0.000002"))
-    ]
-
-
-def test_a_check_reports_what_is_wrong_with_which_file(tmp_path: Path) -> None:
-    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
-    good.write_text(OVERLAY)
-    bad.write_text(OVERLAY.replace("input_tokens", "inputs"))
-
-    checked = check_files([good, bad]).to_dicts()
-
-    assert checked[0] == {"file": str(good), "entries": 1, "error": None}
-    assert checked[1]["error"].startswith(
-        f"{bad}:3: models[0].prices.inputs: unknown unit 'inputs'"
-    )
