@@ -261,6 +261,51 @@ def test_what_was_stored_just_now_is_left_to_who_stored_it(client, rules, store)
     assert Repair(client, rules, Metrics(), settled_s=60).run() == 0
 
 
+def test_a_set_that_breaks_the_roll_up_keeps_its_rows_and_holds_up_no_other(
+    client, repair, store, roll_up_alone, roll_up_fails_for
+) -> None:
+    bad = [call("b", "1", response_id="r"), call("c", "1", response_id="r")]
+    store(call("a", "1"), bad[0], call("d", "1"))
+    roll_up_alone(bad[0])
+    store(bad[1])
+    roll_up_fails_for("c")
+
+    assert repair.run() == 4  # a call and a trace each
+
+    assert [row[0] for row in traces(client)] == ["a", "b", "d"]
+    assert repair.metrics.errors.labels("roll_up")._value.get() == 1
+
+
+def test_a_set_that_broke_the_roll_up_is_repaired_after_the_mistake_is_gone(
+    client, repair, store, rules, roll_up_fails_for
+) -> None:
+    store(call("a", "1"), call("b", "1"))
+    roll_up_fails_for("b")
+    repair.run()
+    roll_up_fails_for()
+
+    Repair(client, rules, Metrics()).run()
+
+    assert [row[0] for row in traces(client)] == ["a", "b"]
+
+
+def test_a_set_that_breaks_the_roll_up_is_not_looked_at_for_ever(
+    client, repair, store, roll_up_fails_for
+) -> None:
+    store(call("b", "1"))
+    client.command(
+        "ALTER TABLE spans UPDATE stored_at = stored_at - 3600 WHERE 1 SETTINGS mutations_sync = 1"
+    )
+    roll_up_fails_for("b")
+    repair.run()
+    store(call("a", "1"))
+    repair.run()
+
+    repair.run()
+
+    assert repair.metrics.errors.labels("roll_up")._value.get() == 2
+
+
 def test_what_is_read_back_makes_a_live_trace_whole(client, rules, store) -> None:
     live = LiveTraces(1_000)
     ingest = Ingest(Writer(client), rules, live, Metrics(), "none")

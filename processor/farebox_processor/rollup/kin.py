@@ -7,10 +7,17 @@ where an id is missing, equal calls of several scopes whose times overlap, one b
 
 import polars as pl
 
-from farebox_processor.rollup.facts import EQUAL_CALL
+from farebox_processor.rollup.facts import EQUAL_CALL, what_is_called
 from farebox_processor.rollup.ties import connect
 
-__all__ = ["group_kin", "kin_calls", "kin_links", "overlap_links", "response_links"]
+__all__ = [
+    "group_kin",
+    "kin_calls",
+    "kin_links",
+    "overlap_links",
+    "response_links",
+    "sets_of",
+]
 
 
 def kin_calls(candidates: pl.DataFrame) -> pl.DataFrame:
@@ -75,6 +82,14 @@ def overlap_links(calls: pl.DataFrame) -> pl.DataFrame:
 def group_kin(candidates: pl.DataFrame, traces: int) -> pl.Series:
     """Return the kin of each of so many numbered traces: the smallest number among them."""
     return pl.Series("kin", connect(traces, kin_links(kin_calls(candidates))), dtype=pl.UInt32)
+
+
+def sets_of(priced: pl.DataFrame) -> pl.Series:
+    """Number for each span of `priced` the set of traces that it is rolled up with."""
+    trace = pl.struct("tenant", "trace_id").hash().rank("dense") - 1
+    numbered = priced.with_columns(trace=trace.cast(pl.UInt32))
+    calls = numbered.filter("candidate").with_columns(*what_is_called())
+    return group_kin(calls, numbered["trace"].n_unique()).gather(numbered["trace"])
 
 
 def _links(calls: pl.DataFrame, first: pl.Expr) -> pl.DataFrame:

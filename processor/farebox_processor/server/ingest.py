@@ -18,9 +18,10 @@ from farebox_processor.frames import REJECTIONS
 from farebox_processor.live_traces import LiveTraces
 from farebox_processor.otlp import Decoded
 from farebox_processor.otlp_skeleton import Limits, read_skeleton
-from farebox_processor.pipeline import Costed, Rules, cost_requests, roll_up_set
+from farebox_processor.pipeline import Costed, Rules, cost_requests
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.metrics import Metrics
+from farebox_processor.server.steady_roll_up import roll_up_steadily
 from farebox_processor.so_far import ConversationsSoFar
 from farebox_processor.store.dead_letters import SAMPLE_BYTES, of_rejections
 from farebox_processor.store.writer import Writer, Written
@@ -83,7 +84,8 @@ class Ingest:
     def follow_up(self) -> None:
         """Roll up the traces that changed, and store their rows.
 
-        When that fails they stay marked, and the next flush tries again.
+        When that fails they stay marked, and the next flush tries again; but for those that break
+        the roll up: they are left to repair.
         """
         lately, self._stored_lately = self._stored_lately, []
         for stored in lately:
@@ -95,7 +97,7 @@ class Ingest:
         changed = self.live.dirty_sets()
         if changed.is_empty():
             return
-        rolled_up = roll_up_set(changed, self.rules)
+        rolled_up, _ = roll_up_steadily(changed, self.rules, self.metrics)
         self.so_far.remember(rolled_up.traces)
         self.writer.write("calls", rolled_up.calls)
         self.writer.write("traces", rolled_up.traces)
@@ -145,8 +147,8 @@ class Ingest:
             return None
         try:
             spans = self.live.with_new(priced, most=_SPANS_LOOKED_AT + 2 * priced.height)
-            traces = roll_up_set(spans, self.rules).traces
-            return self.so_far.of_spans(priced, traces, self.rules.plans)
+            rolled_up, _ = roll_up_steadily(spans, self.rules, self.metrics)
+            return self.so_far.of_spans(priced, rolled_up.traces, self.rules.plans)
         # It is a hint: a mistake of ours in it must cost no data. A panic is no Exception.
         except BaseException:
             self.metrics.errors.labels("so_far").inc()

@@ -18,11 +18,12 @@ import polars as pl
 from clickhouse_connect.driver.client import Client
 
 from farebox_processor.errors import RetryableStoreError
-from farebox_processor.pipeline import Rules, roll_up_set
+from farebox_processor.pipeline import Rules
 from farebox_processor.rollup.kin import kin_calls, kin_links
 from farebox_processor.rollup.ties import connect
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.metrics import Metrics
+from farebox_processor.server.steady_roll_up import roll_up_steadily
 from farebox_processor.store import repair_queries as store
 from farebox_processor.store.writer import Writer
 
@@ -108,7 +109,9 @@ class Repair:
         calls = store.call_versions(self.client, whole)
         traces = store.trace_versions(self.client, whole)
         spans = store.spans_of(self.client, whole)
-        rolled_up = roll_up_set(spans, self.rules)
+        rolled_up, left_out = roll_up_steadily(spans, self.rules, self.metrics)
+        if left_out.height:
+            calls, traces = (of.join(left_out, on=_TRACE, how="anti") for of in (calls, traces))
         wrong_calls = _wrong(rolled_up.calls, calls, _CALL)
         wrong_traces = _wrong(rolled_up.traces, traces, _TRACE)
         if wrong_calls.height or wrong_traces.height:

@@ -265,6 +265,38 @@ def test_traces_that_could_not_be_stored_are_stored_after_the_next_flush(ingest,
     assert count(client, "traces") == 2
 
 
+def trace_ids(client):
+    return client.query("SELECT trace_id FROM traces FINAL ORDER BY ALL").result_rows
+
+
+def test_a_trace_that_breaks_the_roll_up_holds_up_no_other(
+    ingest, client, caplog, roll_up_fails_for
+):
+    bad = (b"c" * 16).hex()
+    roll_up_fails_for(bad)
+    bodies = [call(number, trace) for number, trace in enumerate("abcdefg", 1)]
+
+    ingest.flush(bodies, [""] * len(bodies))
+    ingest.follow_up()
+
+    assert trace_ids(client) == [((trace.encode() * 16).hex(),) for trace in "abdefg"]
+    assert ingest.metrics.errors.labels("roll_up")._value.get() == 1
+    [said] = [one for one in caplog.records if one.message == "traces could not be rolled up"]
+    assert (said.traces, str(said.exc_info[1])) == ([("", bad)], f"a mistake in {bad}")
+
+
+def test_a_trace_that_breaks_the_roll_up_is_not_tried_again_with_every_flush(
+    ingest, client, roll_up_fails_for
+):
+    roll_up_fails_for((b"c" * 16).hex())
+    for number, trace in enumerate("cab", 1):
+        ingest.flush([call(number, trace)], [""])
+        ingest.follow_up()
+
+    assert ingest.metrics.errors.labels("roll_up")._value.get() == 1
+    assert trace_ids(client) == [((trace.encode() * 16).hex(),) for trace in "ab"]
+
+
 def test_sending_everything_again_changes_no_row(ingest, client, recording):
     bodies = [recording("go_openai_tool_loop"), recording("ga_anthropic_tool_loop")]
     ingest.flush(bodies, ["", ""])
