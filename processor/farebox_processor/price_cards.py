@@ -4,7 +4,7 @@ A rate card is worked out once per distinct combination of what prices depend on
 spans of a batch are then priced by column operations alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,15 @@ from typing import Final
 from farebox_processor.frames import TOKENS
 from farebox_processor.model_resolution import Resolution, in_region, resolve
 from farebox_processor.price_book import PriceBook
-from farebox_processor.price_entries import Adjustment, Contract, ModelPrices, Rate, Rule, in_force
+from farebox_processor.price_entries import (
+    Adjustment,
+    Contract,
+    Doubt,
+    ModelPrices,
+    Rate,
+    Rule,
+    in_force,
+)
 from farebox_processor.price_units import PRICE_PARENTS
 from farebox_processor.verdicts import Reason
 
@@ -61,6 +69,8 @@ class RateCard:
     contract: Contract | None = None
     is_free: bool = False
     """Nothing is charged, whatever the quantities."""
+    doubt: Doubt | None = None
+    """How far the truth may be from these prices; null if they are certain."""
 
 
 def draw_card(
@@ -80,22 +90,26 @@ def draw_card(
             is_free=True,
         )
     if rule is not None:
-        card = RateCard(source=f"rule {rule.id}: {rule.origin}", prices=rule.prices, rule=rule.id)
+        source = f"rule {rule.id}: {rule.origin}"
+        card = RateCard(source=source, prices=rule.prices, rule=rule.id, doubt=rule.doubt)
     else:
         card = _model_card(book, terms, context, at)
     contract = _contract_for(book, terms, card, at)
     prices = dict(card.prices)
     if contracted and contract is not None:
         prices |= contract.prices
+    is_agreed = contract is not None and card.prices.keys() <= contract.prices.keys()
+    doubt = None if is_agreed else card.doubt
     return RateCard(
         card.priced_model,
         card.source,
         {name: _at_size(rate, input_tokens) for name, rate in prices.items()},
         card.minimum,
-        card.reason,
+        card.reason or (Reason.PRICE_UNCERTAIN if doubt else None),
         card.rule,
         contract,
         card.is_free,
+        doubt,
     )
 
 
@@ -147,11 +161,15 @@ def _listed(
     is_free = found.base is not None and not prices
     source = f"{book.base.version}: {found.base.info.id}" if found.base else ""
     minimum: dict[str, Decimal] = {}
+    doubt: Doubt | None = None
+    doubted: Set[str] = frozenset()
     entries = book.entries.get((found.provider or "", found.model or ""), ())
     for entry in entries:
         if entry.applies(found.region, context, at):
             prices |= {name: _sourced(rate, entry) for name, rate in entry.prices.items()}
             minimum |= entry.minimum
+            if entry.doubt or doubted <= entry.prices.keys():
+                doubt, doubted = entry.doubt, entry.prices.keys()
             source = f"{source} + {entry.origin}" if source else str(entry.origin)
     reason = None if prices or is_free else Reason.NO_PRICE_AT_TIME
     return RateCard(
@@ -161,6 +179,7 @@ def _listed(
         minimum,
         reason or _unknown_terms(book, found, context, at),
         is_free=is_free and not prices,
+        doubt=doubt,
     )
 
 
@@ -217,7 +236,16 @@ def _adjusted(card: RateCard, found: Resolution, adjustment: Adjustment | None) 
         for name, rate in card.prices.items()
     }
     source = f"{card.source} x {factor} {reason}"
-    return RateCard(found.name, source, prices, card.minimum, card.reason, is_free=card.is_free)
+    doubt = adjustment.doubt.times(card.doubt) if adjustment.doubt else card.doubt
+    return RateCard(
+        found.name,
+        source,
+        prices,
+        card.minimum,
+        card.reason,
+        is_free=card.is_free,
+        doubt=doubt,
+    )
 
 
 def _sourced(rate: Rate, entry: ModelPrices) -> Rate:

@@ -11,6 +11,7 @@ from farebox_processor.price_book import PriceBook
 from farebox_processor.price_entries import (
     Adjustment,
     Contract,
+    Doubt,
     Matcher,
     ModelPrices,
     Rate,
@@ -106,7 +107,12 @@ def _entries(book: PriceBook) -> Iterator[tuple[tuple[object, ...], list[_Term]]
 
 
 def _rule_terms(rule: Rule) -> list[_Term]:
-    return [*_conditions(rule.match), *_prices(rule.prices), *_until(rule.validity)]
+    return [
+        *_conditions(rule.match),
+        *_prices(rule.prices),
+        *_doubt(rule.doubt),
+        *_until(rule.validity),
+    ]
 
 
 def _adjustment_terms(one: Adjustment) -> list[_Term]:
@@ -116,6 +122,7 @@ def _adjustment_terms(one: Adjustment) -> list[_Term]:
         ("regions", "|".join(one.regions)),
         ("of_region", one.of_region),
         ("multiply", decimal_text(one.multiply)),
+        *_doubt(one.doubt),
         *_until(one.validity),
     ]
 
@@ -151,6 +158,15 @@ def _prices(prices: Mapping[str, Rate]) -> list[_Term]:
 
 def _each(usd: Decimal, per: int) -> str:
     return str(decimal_text((usd / per).quantize(SMALLEST_PRICE)))
+
+
+def _doubt(doubt: Doubt | None) -> list[_Term]:
+    if doubt is None:
+        return []
+    return [
+        ("uncertain.low", decimal_text(doubt.low)),
+        ("uncertain.high", decimal_text(doubt.high)),
+    ]
 
 
 def _until(validity: Validity) -> list[_Term]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 __all__ = [
     "Adjustment",
     "Contract",
+    "Doubt",
     "Matcher",
     "ModelPrices",
     "Origin",
@@ -115,6 +116,24 @@ class Matcher:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """How far the truth may be from what an entry says, and why that is not known."""
+
+    low: Decimal
+    """The least that the true amount can be, in multiples of the amount; 1 or less."""
+    high: Decimal
+    """The most that it can be; 1 or more."""
+    because: str
+
+    def times(self, other: "Doubt | None") -> "Doubt":
+        """Return the doubt about an amount that is doubted for two reasons."""
+        if other is None:
+            return self
+        because = f"{self.because}; {other.because}"
+        return Doubt(self.low * other.low, self.high * other.high, because)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPrices:
     """Prices of one model of one provider, over those of the base."""
 
@@ -128,6 +147,7 @@ class ModelPrices:
     prices: Mapping[str, Rate] = field(default_factory=dict)
     minimum: Mapping[str, Decimal] = field(default_factory=dict)
     """The least quantity of a unit that is billed per call."""
+    doubt: Doubt | None = None
 
     @property
     def specificity(self) -> int:
@@ -157,6 +177,7 @@ class Adjustment:
     of_region: str | None = None
     """Whose price is multiplied, where the base prices regions apart."""
     validity: Validity = Validity()
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +189,7 @@ class Rule:
     prices: Mapping[str, Rate]
     origin: Origin
     validity: Validity = Validity()
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from typing import Final
 import yaml
 
 from farebox_processor.frames import TOKENS
-from farebox_processor.price_entries import Matcher, Origin, Rate, Validity
+from farebox_processor.price_entries import Doubt, Matcher, Origin, Rate, Validity
 from farebox_processor.price_units import TOKENS_PER_PRICE, is_token_quantity
 from farebox_processor.price_yaml import Place
 
-__all__ = ["DATED", "SOURCED", "known_unit", "matcher", "origin", "prices", "validity"]
+__all__ = ["DATED", "SOURCED", "doubt", "known_unit", "matcher", "origin", "prices", "validity"]
 
 DATED: Final = ("from", "until")
 """Keys of the days between which an entry holds."""
@@ -32,6 +32,19 @@ def matcher(fields: dict[str, Place], columns: tuple[str, ...]) -> Matcher:
         return Matcher()
     conditions = fields["match"].fields(columns, ())
     return Matcher(tuple((name, value.texts()) for name, value in conditions.items()))
+
+
+def doubt(fields: dict[str, Place]) -> Doubt | None:
+    """Return what `uncertain` says; null if the entry is certain."""
+    if "uncertain" not in fields:
+        return None
+    required = ("low", "high", "because")
+    parts = fields["uncertain"].fields(required, required)
+    low, high = parts["low"].decimal(), parts["high"].decimal()
+    if not low <= 1 <= high:
+        advice = 'write multiples of the price around it, as low: "0.5", high: "2"'
+        fields["uncertain"].fail(f"found low {low} and high {high}", advice)
+    return Doubt(low, high, parts["because"].text())
 
 
 def validity(fields: dict[str, Place]) -> Validity:

@@ -17,6 +17,7 @@ from farebox_processor.price_entries import (
 from farebox_processor.price_fields import (
     DATED,
     SOURCED,
+    doubt,
     known_unit,
     matcher,
     origin,
@@ -75,7 +76,9 @@ def _aliases(sections: dict[str, Place]) -> Iterator[tuple[str, str]]:
 def _model(place: Place, units: frozenset[str]) -> ModelPrices:
     conditions = ("region", "context", "weekdays", "hours", *DATED)
     required = ("provider", "model", *SOURCED)
-    fields = place.fields((*required, "aliases", "prices", "minimum", *conditions), required)
+    fields = place.fields(
+        (*required, "aliases", "prices", "minimum", "uncertain", *conditions), required
+    )
     if not fields.keys() & {"aliases", "prices", "minimum"}:
         place.fail("the entry says nothing", "give prices, a minimum or aliases")
     minimum = dict(fields["minimum"].items()) if "minimum" in fields else {}
@@ -92,12 +95,13 @@ def _model(place: Place, units: frozenset[str]) -> ModelPrices:
         minimum={
             known_unit(value, unit, units): value.decimal() for unit, value in minimum.items()
         },
+        doubt=doubt(fields),
     )
 
 
 def _adjustment(place: Place) -> Adjustment:
     required = ("id", "provider", "models", "region", "multiply", *SOURCED)
-    fields = place.fields((*required, "of_region", *DATED), required)
+    fields = place.fields((*required, "of_region", "uncertain", *DATED), required)
     return Adjustment(
         id=fields["id"].text(),
         providers=fields["provider"].texts(),
@@ -107,18 +111,20 @@ def _adjustment(place: Place) -> Adjustment:
         origin=origin(place, fields),
         of_region=fields["of_region"].text().lower() if "of_region" in fields else None,
         validity=validity(fields),
+        doubt=doubt(fields),
     )
 
 
 def _rule(place: Place, units: frozenset[str]) -> Rule:
     required = ("id", "match", "prices", *SOURCED)
-    fields = place.fields((*required, *DATED), required)
+    fields = place.fields((*required, "uncertain", *DATED), required)
     return Rule(
         id=fields["id"].text(),
         match=matcher(fields, RULE_COLUMNS),
         prices=prices(fields, units),
         origin=origin(place, fields),
         validity=validity(fields),
+        doubt=doubt(fields),
     )
 
 

@@ -46,6 +46,8 @@ CARD_COLUMNS: Final = {
     "contract_factor": MONEY,
     "contract_has_prices": pl.Boolean(),
     "card_reason": pl.String(),
+    "doubt_low": MONEY,  # null: the prices are certain
+    "doubt_high": MONEY,
     "is_rule": pl.Boolean(),
     "is_rule_per_call": pl.Boolean(),
     "is_free": pl.Boolean(),
@@ -228,6 +230,8 @@ def _row(number: int, card: RateCard) -> tuple[object, ...]:
         contract.factor if contract else None,
         bool(contract and contract.prices),
         card.reason.value if card.reason else None,
+        card.doubt.low if card.doubt else None,
+        card.doubt.high if card.doubt else None,
         card.rule is not None,
         card.rule is not None and SECOND not in card.prices,
         card.is_free,

@@ -35,6 +35,7 @@ STATUS_OF: Final[dict[Reason | Uncertainty, CostStatus]] = {
     Uncertainty.CACHE_WRITE_UNREPORTED: CostStatus.ESTIMATED,
     Uncertainty.CACHE_WRITE_TTL_UNREPORTED: CostStatus.ESTIMATED,
     Uncertainty.REGION_UNREPORTED: CostStatus.ESTIMATED,
+    Reason.PRICE_UNCERTAIN: CostStatus.ESTIMATED,
     Reason.NO_PRICE_FOR_DISCOUNT: CostStatus.UPPER_BOUND,
     Uncertainty.CACHE_READ_UNREPORTED: CostStatus.UPPER_BOUND,
     Uncertainty.OUTPUT_OVERCOUNTED: CostStatus.UPPER_BOUND,

@@ -68,7 +68,7 @@ def _answers(asked: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     """Return the _ANSWERED columns of spans that may carry money."""
     table = card_table(book)
     listed = _rated(asked, table, book)
-    judged = add_verdicts(_net(listed, table, book), book.trusted)
+    judged = add_verdicts(_doubted(_net(listed, table, book)), book.trusted)
     return judged.with_columns(
         *(pl.when("is_listed").then(name).alias(name) for name in _LISTED),
         rating_revision=pl.lit(book.revision, pl.UInt16()),
@@ -110,3 +110,13 @@ def _net(listed: pl.DataFrame, table: CardTable, book: PriceBook) -> pl.DataFram
         return net
     factor = pl.col("contract_factor").fill_null(1)
     return net.with_columns((pl.col(name) * factor).cast(MONEY) for name in _NET)
+
+
+def _doubted(net: pl.DataFrame) -> pl.DataFrame:
+    """Return `net` with the bounds as wide as the price files leave them."""
+    if net["doubt_low"].null_count() == net.height:
+        return net
+    return net.with_columns(
+        (pl.col(bound) * pl.col(factor).fill_null(1)).cast(MONEY)
+        for bound, factor in (("net_low_usd", "doubt_low"), ("net_high_usd", "doubt_high"))
+    )

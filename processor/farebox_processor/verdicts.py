@@ -90,6 +90,9 @@ class Reason(StrEnum):
     """Served with priority, for which the book has no price: partial, high is unbounded."""
     RESPONSE_CACHE_HIT = "response_cache_hit"
     """Answered from a cache of the service's own, no provider was asked: 0, exact."""
+    PRICE_UNCERTAIN = "price_uncertain"
+    """The price depends on what no span shows, or sources differ: estimated, within the bounds
+    that the price file gives."""
     FINE_TUNED = "fine_tuned_model_without_price"
     FAILED_WITHOUT_USAGE = "failed_without_usage"
     SUPPLIED_COST = "supplied_cost"

@@ -186,7 +186,8 @@ def test_an_own_entry_is_compared_with_the_shipped_one_that_it_takes_the_place_o
 ) -> None:
     own = f"""\
 rules:
-  - {{id: tavily-search, match: {{tool_name: tavily}}, prices: {{call: "0.006"}}, {CITED}}}
+  - {{id: tavily-search, match: {{tool_name: tavily}}, prices: {{call: "0.006"}}, {CITED},
+     uncertain: {{low: "0.625", high: "1", because: our plan}}}}
 """
 
     changed = terms_of(book, book_of(own))
@@ -195,6 +196,7 @@ rules:
     assert changed == [
         ("rule", "tavily-search", None, None, "match.tool_name", tools, "tavily"),
         ("rule", "tavily-search", None, None, "prices.call", "0.008", "0.006"),
+        ("rule", "tavily-search", None, None, "uncertain.high", "2", "1"),
     ]
 
 

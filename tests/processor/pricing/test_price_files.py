@@ -79,6 +79,11 @@ def test_a_file_may_declare_units_of_its_own() -> None:
          "p.yaml:7: models[0].from: found 'tomorrow'; write a date, as 2026-11-21"),
         (ENTRY + '    prices: {input_tokens: "1"}\n    weekdays: [caturday]',
          "unknown weekday 'caturday'; known: monday"),
+        (ENTRY + '    prices: {image: "1"}\n    uncertain: {low: "0.5", high: "0.9", because: x}',
+         "p.yaml:7: models[0].uncertain: found low 0.5 and high 0.9; write multiples of the price"
+         ' around it, as low: "0.5", high: "2"'),
+        (ENTRY + '    prices: {image: "1"}\n    uncertain: {low: "0.5", high: "2"}',
+         "p.yaml:7: models[0].uncertain: 'because' is missing; add it"),
         (ENTRY + '    prices: {input_tokens: "1"}\n    hours: ["01:00"]',
          'found 1 times; write two, as ["01:00", "04:00"]'),
         (ENTRY + '    prices: {input_tokens: "1", input_tokens: "2"}',

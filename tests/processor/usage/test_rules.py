@@ -425,6 +425,11 @@ def test_a_provider_has_the_name_of_the_conventions_and_a_framework_is_none(
             "us",
         ),
         ({"server.address": "us-east5-aiplatform.googleapis.com"}, None, "us-east5"),
+        ({"server.address": "aiplatform.eu.rep.googleapis.com"}, None, "eu"),
+        ({"server.address": "aiplatform.googleapis.com"}, None, None),
+        ({"server.address": "eu.api.openai.com"}, None, "eu"),
+        ({"server.address": "api.openai.com"}, None, None),
+        ({"gen_ai.openai.api_base": "https://au.api.openai.com/v1/"}, None, "au"),
     ],
 )
 def test_the_terms_are_those_that_were_served(
