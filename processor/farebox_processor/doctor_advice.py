@@ -173,6 +173,12 @@ ADVICE: Final[tuple[Advice, ...]] = (
         " opentelemetry-instrumentation-botocore.",
     ),
     Advice(
+        Reason.PRICE_UNCERTAIN,
+        "The price depends on what no span shows; `farebox prices show --rules` says between which"
+        " multiples of it the truth lies. Put what you pay into a contract or a file of"
+        " prices.overlays.",
+    ),
+    Advice(
         Uncertainty.AGGREGATE,
         "The calls below these spans were not recorded: turn on the instrumentation of the"
         " provider's SDK too.",
