@@ -23,6 +23,8 @@ from farebox_processor.store.writer import Writer
 from support.rows import priced_spans
 
 FRAMEWORK = "langchain"
+DRAWN = "chatcmpl-BxK2mT9vQ4wZ7pR1sN8"
+"""An id as providers draw them: it is one call at any time."""
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +168,7 @@ def test_two_halves_of_a_trace_on_two_replicas_become_one(
 @pytest.mark.parametrize(
     "tie",
     [
-        {"response_id": "r"},
+        {"response_id": DRAWN},
         {"end": 9, "scope_name": FRAMEWORK},
     ],
     ids=["one response id", "equal calls nested in time"],
@@ -175,7 +177,7 @@ def test_a_call_that_two_traces_of_two_replicas_share_is_billed_once(
     client, repair, store, roll_up_alone, tie
 ) -> None:
     one = call("a", "1", conversation_id="c", start=0, **tie)
-    other = call("b", "1", start=2, **({"response_id": "r"} if "response_id" in tie else {}))
+    other = call("b", "1", start=2, **({"response_id": DRAWN} if "response_id" in tie else {}))
     for half in (one, other):
         store(half)
         roll_up_alone(half)
@@ -193,13 +195,13 @@ def test_ties_are_followed_to_traces_that_were_stored_long_ago(
     chain = [
         call("a", "1", response_id="r"),
         call("b", "1", response_id="r"),
-        call("b", "2", response_id="s", start=5),
-        call("c", "1", response_id="s", start=5),
+        call("b", "2", response_id=DRAWN, start=5),
+        call("c", "1", response_id=DRAWN, start=5),
     ]
     store(*chain)
     repair.run()
     client.command("ALTER TABLE spans UPDATE stored_at = 0 WHERE 1 SETTINGS mutations_sync = 1")
-    store(call("d", "1", response_id="s", conversation_id="of all", start=9))
+    store(call("d", "1", response_id=DRAWN, conversation_id="of all", start=9))
 
     Repair(client, repair.rules, Metrics()).run()
 

@@ -1,8 +1,8 @@
 """Pairs in, groups out: which candidates are one call, and which traces have to be seen together.
 
 Two candidates of one tenant are one call if they carry the same provider response id, in whatever
-trace; or, where an id is missing, if two scopes of one service report the same totals for the same
-model and one of them lies within the other in time.
+trace (see same_response.py); or, where an id is missing, if two scopes of one service report the
+same totals for the same model and one of them lies within the other in time.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from farebox_processor.rollup.facts import EQUAL_CALL, ranks_of
+from farebox_processor.rollup.same_response import same_response
 from farebox_processor.rollup.tree import Tree
 
 __all__ = ["connect", "group_traces", "group_twins"]
@@ -29,7 +30,7 @@ def group_twins(candidates: pl.DataFrame, tree: Tree) -> pl.Series:
     Wants the columns of facts.facts_of; aggregates have no twins.
     """
     numbered = candidates.with_row_index("index").filter(pl.col("call_kind") != "agent")
-    pairs = pl.concat([_same_response(numbered), _nested_equals(numbered)])
+    pairs = pl.concat([same_response(numbered), _nested_equals(numbered)])
     twins = connect(candidates.height, pairs)
     alone = np.arange(candidates.height) + candidates.height
     around = _around_several(candidates.with_columns(twins=pl.Series(twins)), tree)
@@ -85,17 +86,6 @@ def connect(count: int, pairs: pl.DataFrame) -> Index:
         if np.array_equal(label, before):
             break
     return label
-
-
-def _same_response(candidates: pl.DataFrame) -> pl.DataFrame:
-    response = pl.col("response_id")
-    return (
-        candidates.select("index", "tenant", "response_id")
-        .filter(response.is_not_null() & response.is_duplicated())
-        .select(left=pl.col("index"), right=pl.col("index").first().over("tenant", "response_id"))
-        .filter(pl.col("left") != pl.col("right"))
-        .cast(pl.Int64)
-    )
 
 
 def _nested_equals(candidates: pl.DataFrame) -> pl.DataFrame:

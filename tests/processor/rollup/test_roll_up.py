@@ -190,6 +190,86 @@ class TestDuplicates:
         assert roll_up(spans, book).traces["cost_usd"].to_list() == [Decimal("0.01")] * 2
 
 
+DRAWN = "chatcmpl-BxK2mT9vQ4wZ7pR1sN8"
+
+
+def billed(rolled_up: RolledUp) -> list[str]:
+    return sorted(rolled_up.calls.filter("billed")["span_id"])
+
+
+class TestResponseIdsThatAreOfSeveralCalls:
+    @pytest.mark.parametrize("response_id", ["chatcmpl-mock", "0", "chatcmpl-mock-of-the-gateway"])
+    def test_calls_of_one_emitter_at_different_times_are_several(
+        self, book: PriceBook, response_id: str
+    ) -> None:
+        spans = priced_spans(
+            *(
+                {"span_id": f"s{n}", "trace_id": f"t{n % 2}", "start": n, "end": n + 0.9}
+                | {"cost": "0.01", "response_id": response_id}
+                for n in range(4)
+            )
+        )
+
+        assert billed(roll_up(spans, book)) == ["s0", "s1", "s2", "s3"]
+
+    def test_an_id_that_a_provider_has_drawn_is_one_call_whenever_it_is_seen(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "asked", "start": 0, "end": 2, "cost": "0.01", "response_id": DRAWN},
+            {"span_id": "fetched", "start": 90, "end": 91, "cost": "0.01", "response_id": DRAWN},
+        )
+
+        assert len(billed(roll_up(spans, book))) == 1
+
+    def test_calls_of_one_emitter_with_other_totals_are_several_even_at_one_time(
+        self, book: PriceBook
+    ) -> None:
+        told = {"start": 0, "end": 9, "cost": "0.01", "response_id": DRAWN}
+        spans = priced_spans(
+            {"span_id": "a", **told},
+            {"span_id": "b", **told, "trace_id": "other", "input_tokens": 7},
+        )
+
+        assert billed(roll_up(spans, book)) == ["a", "b"]
+
+    def test_two_emitters_may_read_other_totals_from_one_call(self, book: PriceBook) -> None:
+        told = {"start": 0, "end": 9, "cost": "0.01", "response_id": "r1"}
+        spans = priced_spans(
+            {"span_id": "a", **told},
+            {"span_id": "b", **told, "scope_name": FRAMEWORK, "input_tokens": 7},
+        )
+
+        assert len(billed(roll_up(spans, book))) == 1
+
+    def test_each_call_through_a_gateway_is_still_one_with_what_the_gateway_says_of_it(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            *(
+                {
+                    "span_id": f"{side}{n}",
+                    "trace_id": f"{side}{n}",
+                    "service_name": side,
+                    "start": 3 * n + late,
+                    "end": 3 * n + 2 - late,
+                    "cost": "0.01",
+                    "response_id": "chatcmpl-mock",
+                    "input_tokens": 1000 + n,
+                }
+                for n in range(3)
+                for side, late in (("client", 0), ("gateway", 0.5))
+            )
+        )
+
+        rolled_up = roll_up(spans, book)
+
+        assert rolled_up.traces["cost_usd"].sum() == Decimal("0.03")
+        assert [
+            span[-1] == other[-1] for span, (_, other) in rejections(rolled_up).items() if other
+        ] == [True] * 3
+
+
 class TestWrappersAndAggregates:
     def test_a_call_around_another_one_for_the_same_model_is_a_wrapper(
         self, book: PriceBook
@@ -522,10 +602,11 @@ any_spans = st.lists(
             "trace_id": st.sampled_from(["t1", "t2", "t3"]),
             "parent": st.sampled_from([None, *SPAN_IDS]),
             "start": st.integers(0, 5),
-            "end": st.integers(5, 9),
+            "end": st.integers(2, 9),
             "cost": st.sampled_from([None, "0", "0.01", "0.25"]),
             "call_kind": st.sampled_from(["inference", "agent", "embeddings", None]),
-            "response_id": st.sampled_from([None, "r1", "r2"]),
+            "response_id": st.sampled_from([None, "r1", "r2", DRAWN]),
+            "input_tokens": st.sampled_from([1000, 7]),
             "scope_name": st.sampled_from([NATIVE, FRAMEWORK]),
             "is_error": st.booleans(),
             "has_usage": st.booleans(),
