@@ -45,6 +45,7 @@ __all__ = [
     "REASONING_TOKENS",
     "RECORDED_COST",
     "REQUEST_MODEL",
+    "RESPONSE_CACHE",
     "RESPONSE_ID",
     "RESPONSE_MODEL",
     "TENANT_ID",
@@ -128,6 +129,8 @@ USAGE_ESTIMATED: Final = "farebox.usage.estimated"
 """True where the token counts were estimated by the instrumentation (a stream that was cut)."""
 PROCESSING: Final = "farebox.processing"
 """batch, where the provider bills the call as part of a batch."""
+RESPONSE_CACHE: Final = "farebox.response_cache"
+"""hit, where a cache of the service's own answered and no provider was asked."""
 INFERENCE_GEO: Final = "farebox.inference_geo"
 """Where the provider promised to run the inference: us, eu, ..."""
 PRICE_RULE: Final = "farebox.price.rule"

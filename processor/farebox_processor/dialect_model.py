@@ -76,6 +76,7 @@ TEXTS: Final = (
     "speed",
     "processing",
     "region",
+    "response_cache",  # true or hit where a cache of the service answered, not the provider
     "currency",
     "reading",
     "estimated",

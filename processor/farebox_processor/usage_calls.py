@@ -12,7 +12,7 @@ import polars as pl
 
 from farebox_processor.dialect_model import NO_CALL, TEXTS, Common
 from farebox_processor.usage_columns import NO_TEXT, SHAPES, Given, Step, apply
-from farebox_processor.usage_terms import terms
+from farebox_processor.usage_terms import is_replayed, terms
 
 __all__ = ["describe_calls"]
 
@@ -43,8 +43,8 @@ def describe_calls(reported: pl.DataFrame, common: Common) -> pl.DataFrame:
     """Return `reported` with its words made into columns of frames.USAGE, and these for later:
 
     vendor (anthropic, google, openai: whose model it is), is_no_call, marked_reading,
-    is_foreign_cost, is_estimated, is_streamed. The provider is null where the span names a
-    framework: it is inferred from the model with the price.
+    is_foreign_cost, is_estimated, is_streamed, is_replayed. The provider is null where the span
+    names a framework: it is inferred from the model with the price.
     """
     words = [name for name in _WORDS if name in reported.columns]
     distinct, places = _distinct(reported.select(words))
@@ -92,6 +92,7 @@ def _of_words(common: Common, words: frozenset[str]) -> list[Step]:
         "ends_plainly": given.text("finish_reason").str.contains(_PLAIN_END, literal=True),
         "marked_reading": given.text("reading").str.to_lowercase(),
         "is_streamed": given.text("streaming").str.to_lowercase().is_in(["true", "1"]),
+        "is_replayed": is_replayed(given),
         "is_estimated": given.text("estimated").str.to_lowercase() == "true",
     }
     return [first, {"vendor": _vendor()}, *terms(given)]
@@ -117,7 +118,10 @@ def _steps_of_spans(columns: frozenset[str]) -> list[Step]:
         "is_error": pl.col("is_failed") | given.text("error_type").is_not_null(),
         "error_type": given.text("error_type"),
         "tool_name": pl.when(kind == "tool").then(given.text("tool_name")),
-        "response_id": pl.when((kind != "agent").fill_null(True)).then(given.text("response_id")),
+        # A cache answers again with the id of the call that filled it, which is another call.
+        "response_id": pl.when((kind != "agent").fill_null(True) & ~pl.col("is_replayed")).then(
+            given.text("response_id")
+        ),
         "ends_in_tool_call": asks.then(True).otherwise(pl.col("ends_with_tool")),
     }
     return [step]

@@ -31,6 +31,7 @@ _PROFILE: Final = (
 """The region of a Bedrock inference profile, in a model id or at the end of an ARN. A profile that
 is called global costs as none."""
 
+_CACHE_HIT: Final = ("true", "hit", "1")
 _NO_REGION: Final = ("global", "not_available")
 
 
@@ -49,6 +50,12 @@ def terms(given: Given) -> list[Step]:
         "is_foreign_cost": (given.text("currency").str.to_uppercase() != "USD").fill_null(False),
     }
     return [first, {"price_context": _price_context(given)}]
+
+
+def is_replayed(given: Given) -> pl.Expr:
+    """Return whether a cache of the service's own answered the call, and no provider."""
+    told = given.text("response_cache").str.to_lowercase()
+    return told.is_in(_CACHE_HIT).fill_null(False)
 
 
 def accepted_cost(given: Given) -> Step:
@@ -74,6 +81,7 @@ def _price_context(given: Given) -> pl.Expr:
     is_fast = given.text("speed").str.to_lowercase() == "fast"
     pairs = pl.concat_str(
         pl.when(is_batch).then(pl.lit("processing=batch")),
+        pl.when("is_replayed").then(pl.lit("response_cache=hit")),
         pl.when(tier.is_in(_PRICED_TIERS)).then(pl.lit("service_tier=") + tier),
         pl.when(is_fast).then(pl.lit("speed=fast")),
         separator=",",

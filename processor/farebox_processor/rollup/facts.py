@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from farebox_processor.frames import DIMENSIONS, TOKENS
 from farebox_processor.rollup.tree import Index
-from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER
+from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER, Reason
 
 __all__ = ["EQUAL_CALL", "facts_of", "ranks_of", "what_is_called"]
 
@@ -57,6 +57,7 @@ def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
         *what_is_called(),
         quantities_told=_quantities_told(priced),
         trust=_trust(),
+        is_replayed=(pl.col("cost_reason") == Reason.RESPONSE_CACHE_HIT).fill_null(False),
     )
     return told[order["at"]].with_columns(
         order["at"],

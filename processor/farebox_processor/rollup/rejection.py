@@ -55,6 +55,8 @@ class _Calls:
     is_telling: _Mask
     """Tells its usage."""
     is_failed: _Mask
+    is_replayed: _Mask
+    """Answered by a cache of the service."""
 
     def places_of(self, rows: Index) -> Index:
         """Return where candidates of these rows are."""
@@ -114,6 +116,7 @@ def _calls_of(candidates: pl.DataFrame) -> _Calls:
         is_aggregate=is_kind["aggregate"].to_numpy(),
         is_telling=candidates["has_usage"].to_numpy(),
         is_failed=candidates["is_failed"].to_numpy(),
+        is_replayed=candidates["is_replayed"].to_numpy(),
     )
 
 
@@ -177,6 +180,7 @@ def _of_groups(calls: _Calls, covers: list[_Covers]) -> tuple[Index, Index]:
     by = np.concatenate([each.by for each in covers])
     reasons = np.repeat([each.reason for each in covers], [len(each.by) for each in covers])
     apart = np.flatnonzero(calls.twins[covered] != calls.twins[by])
+    apart = apart[~_of_a_replay(calls, covered[apart], by[apart])]
     order = apart[np.lexsort((by[apart], covered[apart]))]
     groups, first = np.unique(calls.twins[covered[order]], return_index=True)
     cover = order[first]
@@ -185,6 +189,19 @@ def _of_groups(calls: _Calls, covers: list[_Covers]) -> tuple[Index, Index]:
     reason_of[groups] = reasons[cover]
     by_of[groups] = calls.places_of(calls.winner[by[cover]])
     return reason_of[calls.twins], by_of[calls.twins]
+
+
+def _of_a_replay(calls: _Calls, covered: Index, by: Index) -> _Mask:
+    """Find coverings by a cache's answer of twins of the provider's call that filled the cache.
+
+    The span around the cache may tell the id of that call, which must still be billed.
+    """
+    if not calls.is_replayed[by].any():
+        return np.zeros(len(by), dtype=bool)
+    replayed = np.zeros(len(calls.row), dtype=bool)
+    replayed[covered[calls.is_replayed[by]]] = True
+    asked = calls.twins[~replayed]
+    return calls.is_replayed[by] & np.isin(calls.twins[covered], asked)
 
 
 def _finally_billed(rejected: Index, instead: Index) -> Index:

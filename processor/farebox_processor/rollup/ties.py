@@ -92,6 +92,8 @@ def _nested_equals(candidates: pl.DataFrame) -> pl.DataFrame:
     """Pair every candidate with the latest one of another scope that was open around it."""
     told = candidates.filter(
         pl.col("subject").is_not_null()
+        # A cache's answer equals the provider's that filled it, and is another call.
+        & ~pl.col("is_replayed")
         & (
             pl.col("output_total").is_not_null()
             # Embeddings put nothing out.

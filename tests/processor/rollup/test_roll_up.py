@@ -62,6 +62,23 @@ class TestDuplicates:
             "inner": (None, None),
         }
 
+    @pytest.mark.parametrize("around", [{"response_id": "r1"}, {"response_id": None}])
+    def test_what_a_cache_answers_again_does_not_take_the_place_of_the_call_that_filled_it(
+        self, book: PriceBook, around: dict[str, Any]
+    ) -> None:
+        replayed = {"cost": "0", "cost_reason": "response_cache_hit", "scope_name": "litellm"}
+        spans = priced_spans(
+            {"span_id": "asked", "trace_id": "1", "cost": "0.01", "response_id": "r1"},
+            {"span_id": "around", "trace_id": "2", "start": 60, "cost": "0.01", **around},
+            {"span_id": "hit", "trace_id": "2", "parent": "around", "start": 60, **replayed},
+        )
+
+        rolled_up = roll_up(spans, book)
+
+        billed = rolled_up.calls.filter(pl.col("rejected_as").is_null())
+        assert billed["cost_usd"].sum() == Decimal("0.01")
+        assert rejections(rolled_up)["hit"] == (None, None)
+
     def test_the_span_with_the_better_verdict_is_billed_although_it_is_not_the_deepest(
         self, book: PriceBook
     ) -> None:

@@ -441,6 +441,57 @@ def test_the_terms_are_those_that_were_served(
 
 
 @pytest.mark.parametrize(
+    ("scope", "attributes"),
+    [
+        ("my.app", {"farebox.response_cache": "hit"}),
+        ("my.app", {"gen_ai.response.cached": True}),
+        ("my.app", {"gen_ai.response.cache_hit": True}),
+        ("my.app", {"litellm.cache_hit": True}),
+        ("litellm", {"litellm.cache_hit": "True"}),
+        ("litellm", {"metadata.cache_hit": "True"}),
+        (
+            "langfuse-sdk",
+            {
+                "langfuse.observation.type": "generation",
+                "langfuse.observation.model.name": "gpt-4o",
+                "langfuse.observation.usage_details": '{"input": 1, "output": 1}',
+                "langfuse.observation.metadata.cache_hit": "true",
+            },
+        ),
+    ],
+)
+def test_an_answer_of_the_services_own_cache_is_known_by_what_its_emitter_says(
+    read: Any, scope: str, attributes: dict[str, Any]
+) -> None:
+    told = CHAT | {IN: 1, OUT: 1, "gen_ai.response.id": "r1"} | attributes
+    row = only(read(told, scope=scope))
+
+    assert row["candidate"]
+    # The id is that of the call which filled the cache.
+    assert (row["price_context"], row["response_id"]) == ("response_cache=hit", None)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"gen_ai.response.cached": False},
+        {"farebox.response_cache": "miss"},
+        {"litellm.cache_hit": "False"},
+        # Of cached input, which is not free.
+        {"cache_hit": True},
+        {"gen_ai.cache.hit": True},
+        {"gen_ai.usage.cache_read.input_tokens": 1},
+    ],
+)
+def test_what_does_not_say_that_the_whole_answer_was_cached_is_billed(
+    read: Any, attributes: dict[str, Any]
+) -> None:
+    row = only(read(CHAT | {IN: 1, OUT: 1, "gen_ai.response.id": "r1"} | attributes))
+
+    assert (row["price_context"], row["response_id"]) == (None, "r1")
+
+
+@pytest.mark.parametrize(
     ("attributes", "cost", "source"),
     [
         ({"farebox.recorded_cost_usd": "0.25"}, "0.25", "farebox.recorded_cost_usd"),
