@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from farebox_processor.allocation_files import SharedCost
+from farebox_processor.extra_dimensions import in_map
 from farebox_processor.frames import ALLOCATIONS, MONEY, TOKENS
 
 __all__ = ["allocate", "spread"]
@@ -21,10 +22,10 @@ def allocate(cost: SharedCost, used: pl.DataFrame) -> pl.DataFrame:
     """Cut `cost` into rows of frames.ALLOCATIONS, which sum to it exactly.
 
     `used` says what was used within the period of the cost, in any number of rows a conversation:
-    tenant, conversation_id, model, the dimensions, TOKENS and cost_usd. The last row is what is
-    allocated to nobody.
+    tenant, conversation_id, model, DIMENSIONS, dimensions, TOKENS and cost_usd. The last row is
+    what is allocated to nobody.
     """
-    counted = used.filter(*(pl.col(name) == value for name, value in cost.where))
+    counted = used.filter(*(_value(used, name) == value for name, value in cost.where))
     *parts, _ = spread(cost.amount_usd, [*(share for _, share in cost.shares), _rest(cost)])
     pieces = [
         _piece(_having(counted, cost.dimension, value), part, cost)
@@ -72,7 +73,12 @@ def _rest(cost: SharedCost) -> Decimal:
 
 
 def _having(counted: pl.DataFrame, dimension: str | None, value: str | None) -> pl.DataFrame:
-    return counted if dimension is None else counted.filter(pl.col(dimension) == value)
+    return counted if dimension is None else counted.filter(_value(counted, dimension) == value)
+
+
+def _value(used: pl.DataFrame, name: str) -> pl.Expr:
+    """Return a column by its name, or else a configured dimension."""
+    return pl.col(name) if name in used.columns else in_map(name)
 
 
 def _piece(counted: pl.DataFrame, part: Decimal, cost: SharedCost) -> pl.DataFrame:

@@ -22,7 +22,7 @@ ALLOCATED_BY: Final = ("conversations", "cost_usd", "total_tokens", *TOKENS)
 _FILTERS: Final = ("tenant", "model", *DIMENSIONS)
 _REQUIRED: Final = ("id", "amount_usd", "from", "until", "by")
 _OPTIONAL: Final = ("where", "shares", "unallocated_share", "capacity")
-_CSV_COLUMNS: Final = (*_REQUIRED, "unallocated_share", "capacity", *_FILTERS)
+_CSV_COLUMNS: Final = (*_REQUIRED, "unallocated_share", "capacity")
 _DIGITS: Final = 18
 _TEXT: Final = "tag:yaml.org,2002:str"
 _MAP: Final = "tag:yaml.org,2002:map"
@@ -50,8 +50,8 @@ class SharedCost:
     """How much of `by` the amount pays for; what was not used of it is allocated to nobody."""
 
 
-def read_shared_costs(path: Path) -> list[SharedCost]:
-    """Read the costs of a .yaml or .csv file.
+def read_shared_costs(path: Path, extra: tuple[str, ...] = ()) -> list[SharedCost]:
+    """Read the costs of a .yaml or .csv file; `extra` are the configured dimensions.
 
     Raises PriceBookError with file, line, what was found and what to do.
     """
@@ -60,29 +60,31 @@ def read_shared_costs(path: Path) -> list[SharedCost]:
     except (OSError, UnicodeDecodeError) as error:
         raise PriceBookError(f"{path}: cannot be read: {error}; name a YAML or CSV file") from error
     if path.suffix == ".csv":
-        places = list(_csv_places(str(path), content))
+        places = list(_csv_places(str(path), content, (*_FILTERS, *extra)))
     else:
         root = read_yaml(str(path), content).fields(("allocations",), ("allocations",))
         places = root["allocations"].elements()
     costs: dict[str, SharedCost] = {}
     for place in places:
-        cost = _shared_cost(place)
+        cost = _shared_cost(place, extra)
         if cost.id in costs:
             place.fail(f"'{cost.id}' is given twice", "give each allocation an id of its own")
         costs[cost.id] = cost
     return list(costs.values())
 
 
-def _csv_places(name: str, content: str) -> Iterator[Place]:
+def _csv_places(name: str, content: str, filters: tuple[str, ...]) -> Iterator[Place]:
     """Yield each row as the mapping that YAML would have; empty cells are left out."""
     reader = csv.reader(content.splitlines())
     header = next(reader, [])
     mark = yaml.Mark(name, 0, 0, 0, None, 0)
-    Place(name, "", _mapping({column: "" for column in header}, mark)).fields(_CSV_COLUMNS, ())
+    Place(name, "", _mapping({column: "" for column in header}, mark)).fields(
+        (*_CSV_COLUMNS, *filters), ()
+    )
     for cells in filter(None, reader):
         line = yaml.Mark(name, 0, reader.line_num - 1, 0, None, 0)
         filled = {column: cell for column, cell in zip(header, cells, strict=False) if cell.strip()}
-        where = {column: cell for column, cell in filled.items() if column in _FILTERS}
+        where = {column: cell for column, cell in filled.items() if column in filters}
         node = _mapping({key: cell for key, cell in filled.items() if key not in where}, line)
         if where:
             node.value.append((yaml.ScalarNode(_TEXT, "where", line), _mapping(where, line)))
@@ -100,7 +102,7 @@ def _mapping(cells: dict[str, str], mark: yaml.Mark) -> yaml.MappingNode:
     return yaml.MappingNode(_MAP, pairs, mark)
 
 
-def _shared_cost(place: Place) -> SharedCost:
+def _shared_cost(place: Place, extra: tuple[str, ...]) -> SharedCost:
     fields = place.fields((*_REQUIRED, *_OPTIONAL), _REQUIRED)
     starts, ends = _moment(fields["from"]), _moment(fields["until"])
     if ends <= starts:
@@ -108,8 +110,8 @@ def _shared_cost(place: Place) -> SharedCost:
     by = fields["by"].text()
     if by not in ALLOCATED_BY:
         fields["by"].fail(f"found '{by}'", f"write one of {', '.join(ALLOCATED_BY)}")
-    where = fields["where"].fields(_FILTERS, ()) if "where" in fields else {}
-    dimension, shares = _shares(fields)
+    where = fields["where"].fields((*_FILTERS, *extra), ()) if "where" in fields else {}
+    dimension, shares = _shares(fields, ("tenant", *DIMENSIONS, *extra))
     if "capacity" in fields and "shares" in fields:
         fields["capacity"].fail("found capacity beside shares", "write an allocation for each")
     return SharedCost(
@@ -125,7 +127,9 @@ def _shared_cost(place: Place) -> SharedCost:
     )
 
 
-def _shares(fields: dict[str, Place]) -> tuple[str | None, tuple[tuple[str | None, Decimal], ...]]:
+def _shares(
+    fields: dict[str, Place], allowed: tuple[str, ...]
+) -> tuple[str | None, tuple[tuple[str | None, Decimal], ...]]:
     unallocated = _amount(fields["unallocated_share"]) if "unallocated_share" in fields else 0
     if "shares" not in fields:
         if unallocated > 1:
@@ -135,7 +139,7 @@ def _shares(fields: dict[str, Place]) -> tuple[str | None, tuple[tuple[str | Non
         fields["unallocated_share"].fail(
             "found unallocated_share beside shares", "leave it out: what is missing to 1 is it"
         )
-    dimensions = list(fields["shares"].fields(("tenant", *DIMENSIONS), ()).items())
+    dimensions = list(fields["shares"].fields(allowed, ()).items())
     if len(dimensions) != 1:
         fields["shares"].fail(f"found {len(dimensions)} dimensions", "write one, with its shares")
     [(dimension, place)] = dimensions

@@ -17,6 +17,7 @@ from farebox_processor.config_sections import (
     AttributesConfig,
     ClickHouseEndpointConfig,
     DialectsConfig,
+    DimensionsConfig,
     ExportConfig,
     FlushConfig,
     LiveConfig,
@@ -37,12 +38,14 @@ from farebox_processor.config_values import (
     unknown_key,
 )
 from farebox_processor.errors import ConfigError
+from farebox_processor.extra_dimensions import check_extra_dimensions
 
 __all__ = [
     "AttributesConfig",
     "ClickHouseEndpointConfig",
     "Config",
     "DialectsConfig",
+    "DimensionsConfig",
     "ExportConfig",
     "FlushConfig",
     "LiveConfig",
@@ -74,6 +77,7 @@ class Config:
     prices: PricesConfig = field(default_factory=PricesConfig)
     plans: PlansConfig = field(default_factory=PlansConfig)
     dialects: DialectsConfig = field(default_factory=DialectsConfig)
+    dimensions: DimensionsConfig = field(default_factory=DimensionsConfig)
     tenants: TenantsConfig = field(default_factory=TenantsConfig)
     clickhouse_endpoint: ClickHouseEndpointConfig = field(default_factory=ClickHouseEndpointConfig)
     log: LogConfig = field(default_factory=LogConfig)
@@ -229,6 +233,7 @@ def _check(config: Config) -> None:
             " tls_key_file and tenants.tokens_file, or say `insecure: true`"
         )
     _check_export(config)
+    check_extra_dimensions(config.dimensions.extra)
 
 
 def _check_export(config: Config) -> None:

@@ -1,5 +1,6 @@
 """The sections of the configuration: every key with its meaning, unit, default and bounds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ __all__ = [
     "AttributesConfig",
     "ClickHouseEndpointConfig",
     "DialectsConfig",
+    "DimensionsConfig",
     "ExportConfig",
     "FlushConfig",
     "LiveConfig",
@@ -184,6 +186,17 @@ class DialectsConfig:
     """How attributes of spans are read."""
 
     paths: tuple[Path, ...] = setting((), "Files of dialects beside the ones delivered.")
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionsConfig:
+    """What costs are grouped by, beside the dimensions that are built in."""
+
+    extra: Mapping[str, tuple[str, ...]] = setting(
+        {},
+        "Names, at most 16, each with the attributes it is read from: of the span, then of its"
+        " resource; farebox.extra.NAME comes first.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

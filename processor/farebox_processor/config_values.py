@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
@@ -58,8 +58,11 @@ def setting(
     choices: Sequence[str] = (),
 ) -> _Value:
     """Declare a field of a configuration class: its default, its meaning, its bounds."""
+    given: dict[str, Any] = {"default": default}
+    if isinstance(default, dict):
+        given = {"default_factory": default.copy}
     declared: Any = field(
-        default=default,
+        **given,
         metadata={
             "meaning": meaning,
             "at_least": at_least,
@@ -107,6 +110,8 @@ def convert(value: object, annotation: Any, declared: Field[Any], name: str) -> 
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             raise ConfigError(f"{name}: expected a list of texts, found {value!r}")
         return tuple(typing.get_args(annotation)[0](part) for part in value)
+    if typing.get_origin(annotation) is Mapping:
+        return _texts_by_name(value, name)
     if annotation is Secret and isinstance(value, str):
         return Secret(value)
     if annotation is Secret:
@@ -126,8 +131,23 @@ def shown(value: object) -> str:
         plain = str(value)
     elif isinstance(value, tuple):
         plain = [str(part) for part in value]
+    elif isinstance(value, Mapping):
+        plain = {name: list(texts) for name, texts in value.items()}
     text: str = yaml.safe_dump(plain, default_flow_style=True, width=10_000, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _texts_by_name(value: object, name: str) -> dict[str, tuple[str, ...]]:
+    """Return a mapping of names to texts; one text alone, or none, may stand without a list."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name}: expected names with lists of texts, found {value!r}")
+    read: dict[str, tuple[str, ...]] = {}
+    for key, given in value.items():
+        texts = [given] if isinstance(given, str) else given or []
+        if not isinstance(texts, list) or not all(isinstance(part, str) for part in texts):
+            raise ConfigError(f"{name}.{key}: expected a list of texts, found {given!r}")
+        read[str(key)] = tuple(texts)
+    return read
 
 
 def _check_bounds(value: object, declared: Field[Any], name: str) -> None:

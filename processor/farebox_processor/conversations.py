@@ -6,6 +6,7 @@ known in memory. A test holds the two against each other.
 
 import polars as pl
 
+from farebox_processor.extra_dimensions import columns_of, mapped, spread
 from farebox_processor.frames import DIMENSIONS, MONEY, TOKENS
 from farebox_processor.plans import Plans, assign_tiers
 from farebox_processor.revenue import add_revenue
@@ -32,6 +33,8 @@ def summarise(traces: pl.DataFrame, plans: Plans) -> pl.DataFrame:
     Traces that hold no call and name no conversation are nobody's conversation and left out.
     """
     told = traces.filter((pl.col("candidates") > 0) | (pl.col("conversation_id_source") != "trace"))
+    told = told.with_columns(spread(told["dimensions"]))
+    extra = columns_of(told)
     summed = (
         told.sort("ended_at", "trace_id")
         .group_by("tenant", "conversation_id", maintain_order=True)
@@ -40,7 +43,7 @@ def summarise(traces: pl.DataFrame, plans: Plans) -> pl.DataFrame:
             pl.col("ended_at").max(),
             pl.col("conversation_ended").any(),
             pl.col("outcome").drop_nulls().last(),
-            *(pl.col(name).drop_nulls().last() for name in DIMENSIONS),
+            *(pl.col(name).drop_nulls().last() for name in (*DIMENSIONS, *extra)),
             *(pl.col(name).sum() for name in (*_COUNTS, *TOKENS, "total_tokens")),
             *(pl.col(name).sum().cast(MONEY) for name in _AMOUNTS),
             *(pl.col(name).explode().drop_nulls().unique().sort() for name in _LISTS),
@@ -51,8 +54,10 @@ def summarise(traces: pl.DataFrame, plans: Plans) -> pl.DataFrame:
                 pl.col("cost_high_usd").sum()
             ),
         )
-        .with_columns(cost_status=_status(), exact_share=_exact_share())
     )
+    summed = summed.with_columns(
+        mapped(summed.select(extra)), cost_status=_status(), exact_share=_exact_share()
+    ).drop(extra)
     return add_revenue(assign_tiers(summed, plans), plans).sort(
         "cost_usd", "tenant", "conversation_id", descending=[True, False, False], nulls_last=True
     )

@@ -211,6 +211,8 @@ class Common:
     supplied_cost: tuple[Source, ...]
     providers: Mapping[str, str | None]
     operations: Mapping[str, str]
+    extra: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
+    """Per configured dimension, the attributes of the span or of its resource that hold it."""
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ are data, in farebox_schemas/dialects/*.yaml and in files of the user; nothing h
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import yaml
@@ -22,6 +23,7 @@ from farebox_processor.dialect_model import (
     Source,
 )
 from farebox_processor.errors import ConfigError
+from farebox_processor.extra_dimensions import attributes_of
 from farebox_schemas import folder
 
 __all__ = ["DEFAULT", "Dialects", "load_dialects"]
@@ -76,8 +78,12 @@ class Dialects:
         )
 
 
-def load_dialects(paths: Sequence[Path | str] = ()) -> Dialects:
+def load_dialects(
+    paths: Sequence[Path | str] = (), extra: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Dialects:
     """Load the dialects that are delivered, and before them those of the files in `paths`.
+
+    `extra` are the configured dimensions, each with the attributes that hold it.
 
     Raises ConfigError, with file, key, what was found and what is allowed, for a file that cannot
     be used.
@@ -87,7 +93,7 @@ def load_dialects(paths: Sequence[Path | str] = ()) -> Dialects:
         for entry in sorted(folder("dialects").iterdir(), key=lambda entry: entry.name)
         if entry.name.endswith(".yaml")
     }
-    common = read_common(delivered.pop(_COMMON), _COMMON)
+    common = replace(read_common(delivered.pop(_COMMON), _COMMON), extra=_extra_sources(extra))
     layouts = read_layouts(delivered.pop(_LAYOUTS), _LAYOUTS)
     ours = [read_dialect(tree, file, layouts) for file, tree in delivered.items()]
     own = [read_dialect(_parse(_read(Path(path)), str(path)), str(path), layouts) for path in paths]
@@ -95,6 +101,13 @@ def load_dialects(paths: Sequence[Path | str] = ()) -> Dialects:
     dialects = tuple(_extended(dialect, by_name) for dialect in by_name.values())
     emitters = tuple((dialect, emitter) for dialect in dialects for emitter in dialect.emitters)
     return Dialects(common=common, dialects=dialects, emitters=emitters)
+
+
+def _extra_sources(extra: Mapping[str, Sequence[str]]) -> dict[str, tuple[Source, ...]]:
+    return {
+        name: tuple(Source(attribute) for attribute in attributes_of(name, configured))
+        for name, configured in extra.items()
+    }
 
 
 def _read(path: Path) -> str:
@@ -163,7 +176,7 @@ def _sources(common: Common, dialects: Iterable[Dialect]) -> Iterator[tuple[bool
     """Yield every source with whether it is read as a number."""
     for quantity in common.quantities.values():
         yield from ((True, source) for source in quantity)
-    for group in (common.dimensions, common.texts):
+    for group in (common.dimensions, common.extra, common.texts):
         yield from ((False, source) for sources in group.values() for source in sources)
     yield from ((False, source) for source in common.supplied_cost)
     for dialect in dialects:

@@ -17,6 +17,7 @@ __all__ = [
     "COST_COMPONENTS",
     "DIMENSIONS",
     "EVIDENCE",
+    "EXTRA_DIMENSIONS",
     "MONEY",
     "PLAN_TIERS",
     "PRICED_SPANS",
@@ -125,6 +126,9 @@ DIMENSIONS: Final = (
 )
 """What a cost can be grouped by besides tenant, provider, model and tier."""
 
+EXTRA_DIMENSIONS: Final = pl.Map(pl.String(), pl.String())
+"""The same by names that the configuration gives, sorted; {} where none is known, never null."""
+
 USAGE: Final[Schema] = {
     # who and where
     "environment": pl.String(),
@@ -138,6 +142,7 @@ USAGE: Final[Schema] = {
     "action": pl.String(),
     "outcome": pl.String(),
     "conversation_type": pl.String(),
+    "dimensions": EXTRA_DIMENSIONS,
     # what kind of span
     "dialect": pl.String(),
     "call_kind": pl.String(),  # inference | embeddings | rerank | retrieval | tool | agent | gpu
@@ -261,6 +266,7 @@ _CALL_FACTS: Final = (
     "is_error",
     "error_type",
     *DIMENSIONS,
+    "dimensions",
     "outcome",
     *TOKENS,
     "units",
@@ -334,6 +340,7 @@ TRACES: Final[Schema] = {
     "blind_to": _TEXTS,
     "models": _TEXTS,
     **{name: PRICED_SPANS[name] for name in DIMENSIONS},
+    "dimensions": EXTRA_DIMENSIONS,
 }
 
 # --- plans ------------------------------------------------------------------------------------

@@ -45,8 +45,10 @@ class PlanFile:
     """Rows of frames.BUDGETS."""
 
 
-def read_plan_file(name: str, content: str) -> PlanFile:
+def read_plan_file(name: str, content: str, extra: tuple[str, ...] = ()) -> PlanFile:
     """Return the plan in `content`; errors call it `name`.
+
+    `extra` are the configured dimensions, by which an action may be matched too.
 
     Raises PriceBookError with file, line, what was found and what to do.
     """
@@ -62,7 +64,9 @@ def read_plan_file(name: str, content: str) -> PlanFile:
         scope=scope,
         tiers=_tiers(fields["tiers"]) if "tiers" in fields else None,
         terms={
-            "actions": _actions(fields["actions"]) if "actions" in fields else [],
+            "actions": _actions(fields["actions"], (*DIMENSIONS, *extra))
+            if "actions" in fields
+            else [],
             "success_outcomes": _success_outcomes(fields.get("outcomes")),
             **_flat_fee(fields),
         },
@@ -96,10 +100,10 @@ def _tier(place: Place) -> dict[str, Any]:
     }
 
 
-def _actions(place: Place) -> list[dict[str, Any]]:
+def _actions(place: Place, dimensions: tuple[str, ...]) -> list[dict[str, Any]]:
     actions: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in place.elements():
-        action = _action(entry)
+        action = _action(entry, dimensions)
         matched = (action["dimension"], action["value"])
         if matched in actions:
             entry.fail(
@@ -111,12 +115,12 @@ def _actions(place: Place) -> list[dict[str, Any]]:
     return list(actions.values())
 
 
-def _action(place: Place) -> dict[str, Any]:
+def _action(place: Place, dimensions: tuple[str, ...]) -> dict[str, Any]:
     required = ("action", "price_usd", "charged")
     fields = place.fields((*required, "match"), required)
     name = fields["action"].text()
     matches = (
-        [(key, value.text()) for key, value in fields["match"].fields(DIMENSIONS, ()).items()]
+        [(key, value.text()) for key, value in fields["match"].fields(dimensions, ()).items()]
         if "match" in fields
         else [("action", name)]
     )

@@ -27,13 +27,17 @@ class Plans:
     """frames.BUDGETS, in the order of the files."""
 
 
-def load_plans(paths: Iterable[Path] = ()) -> Plans:
+def load_plans(paths: Iterable[Path] = (), extra: Iterable[str] = ()) -> Plans:
     """Read the plan that is shipped and those of `paths`; a plan of the same name replaces it.
+
+    An action may be matched by the configured dimensions `extra` too.
 
     Raises PriceBookError that names file and line, what was found and what to do.
     """
     shipped: list[Traversable] = sorted(folder("plans").iterdir(), key=lambda file: file.name)
-    by_name = {plan.plan: plan for plan in map(_read, [*shipped, *paths])}
+    by_name = {
+        plan.plan: plan for plan in (_read(file, tuple(extra)) for file in (*shipped, *paths))
+    }
     plans = [by_name[name] for name in sorted(by_name)]
     _refuse_shared_scopes(plans)
     rows = [row for plan in plans for row in _tier_rows(plan, by_name[DEFAULT])]
@@ -73,12 +77,12 @@ def assign_tiers(conversations: pl.DataFrame, plans: Plans) -> pl.DataFrame:
     return conversations.join(fits, on=keys, how="left", maintain_order="left")
 
 
-def _read(file: Traversable | Path) -> PlanFile:
+def _read(file: Traversable | Path, extra: tuple[str, ...]) -> PlanFile:
     try:
         content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PriceBookError(f"{file}: cannot be read: {error}; name a plan in YAML") from error
-    return read_plan_file(str(file), content)
+    return read_plan_file(str(file), content, extra)
 
 
 def _tier_rows(plan: PlanFile, default: PlanFile) -> Iterator[dict[str, Any]]:

@@ -104,6 +104,7 @@ def _conversation(row: dict[str, Any]) -> dict[str, Any]:
         "models": row["models"],
         **{name: row[name] for name in ("outcome", "succeeded")},
         **{name: row[name] for name in DIMENSIONS},
+        "dimensions": dict(row["dimensions"]),
         "started_at": _rfc3339(row["started_at"]),
         "ended_at": _rfc3339(row["ended_at"]),
     }

@@ -7,6 +7,7 @@ revenue can be told for one conversation alone (the view `plan_months` does).
 
 import polars as pl
 
+from farebox_processor.extra_dimensions import in_map
 from farebox_processor.frames import DIMENSIONS, MONEY
 from farebox_processor.plans import Plans
 
@@ -71,9 +72,11 @@ def _priced_actions(conversations: pl.DataFrame, plans: Plans) -> pl.DataFrame:
         .rename({"action": "priced_action"})
         .with_row_index("place")
     )
-    says = pl.coalesce(pl.when(dimension=name).then(name) for name in DIMENSIONS)
+    says = pl.coalesce(
+        *(pl.when(dimension=name).then(name) for name in DIMENSIONS), in_map(pl.col("dimension"))
+    )
     return (
-        conversations.select(*_KEYS, "plan", *DIMENSIONS)
+        conversations.select(*_KEYS, "plan", *DIMENSIONS, "dimensions")
         .join(actions, on="plan")
         .filter(says == pl.col("value"))
         .sort("place")

@@ -15,12 +15,12 @@ def load_rules(config: Config) -> Rules:
     Raises PriceBookError or ConfigError that names file and line.
     """
     return Rules(
-        dialects=load_dialects(config.dialects.paths),
+        dialects=load_dialects(config.dialects.paths, config.dimensions.extra),
         book=load_price_book(
             config.prices.overlays,
             config.prices.contracts,
             aliases=config.prices.aliases,
             trusted=config.prices.trusted_costs,
         ),
-        plans=load_plans(config.plans.paths),
+        plans=load_plans(config.plans.paths, config.dimensions.extra),
     )

@@ -1,5 +1,6 @@
 """Attributes of spans and resources in, what a cost is grouped by out, whatever the dialect."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -7,6 +8,7 @@ import polars as pl
 
 from farebox_processor.attribute_columns import texts
 from farebox_processor.dialect_model import DIMENSION_NAMES, Common
+from farebox_processor.extra_dimensions import mapped
 from farebox_processor.usage_cells import IS_FAILED, Held, Wide
 from farebox_processor.usage_columns import NO_TEXT, SHAPES, Step, apply
 from farebox_processor.usage_sources import text
@@ -15,6 +17,9 @@ __all__ = ["read_dimensions"]
 
 LONGEST_ID: Final = 256
 """Characters that are kept of an id; longer ones are nobody's id, and would fill the keys."""
+LONGEST_EXTRA: Final = 256
+"""Characters that are kept of a configured dimension: which attribute holds it is anyone's choice.
+"""
 
 
 def read_dimensions(
@@ -25,8 +30,11 @@ def read_dimensions(
     `resources` are the long attributes of the resources, `resource_rows` the resource of each span.
     """
     columns = _columns(common, wide.held)
-    of_resource = _of_resources(resources, resource_rows, common)
-    return apply(wide.cells.select(**columns).hstack(of_resource), [_COMPLETED])
+    of_resource = _of_resources(resources, resource_rows, common.resource)
+    read = apply(wide.cells.select(**columns).hstack(of_resource), [_COMPLETED])
+    if not common.extra:
+        return read.with_columns(mapped(pl.DataFrame()))
+    return read.with_columns(mapped(_extra_dimensions(wide, resources, resource_rows, common)))
 
 
 _COMPLETED: Final[Step] = {
@@ -47,14 +55,32 @@ def _columns(common: Common, held: Held) -> dict[str, pl.Expr]:
     return columns | {"conversation_ended": ended, "is_failed": pl.col(IS_FAILED)}
 
 
-def _of_resources(resources: pl.DataFrame, rows: pl.Series, common: Common) -> pl.DataFrame:
+def _extra_dimensions(
+    wide: Wide, resources: pl.DataFrame, rows: pl.Series, common: Common
+) -> pl.DataFrame:
+    """Return the configured dimensions by their names: what the span says, else its resource."""
+    keys = {name: tuple(each.attribute for each in said) for name, said in common.extra.items()}
+    of_resources = _of_resources(resources, rows, keys)
+    values: dict[str, pl.Expr] = {}
+    for name, said in common.extra.items():
+        of_span, of_resource = text(said, wide.held), of_resources[f"resource_{name}"]
+        if of_span is not None or of_resource.null_count() < len(of_resource):
+            told = pl.coalesce(NO_TEXT if of_span is None else of_span, of_resource)
+            values[name] = told.str.head(LONGEST_EXTRA)
+    # A column of the frame makes the result as long as it.
+    return wide.cells.select(IS_FAILED, **values).drop(IS_FAILED)
+
+
+def _of_resources(
+    resources: pl.DataFrame, rows: pl.Series, wanted: Mapping[str, tuple[str, ...]]
+) -> pl.DataFrame:
     """Return resource_* per span: read once per resource, then looked up."""
     height = int(rows.to_numpy().max()) + 1 if len(rows) else 0
-    keys = sorted({key for keys in common.resource.values() for key in keys})
+    keys = sorted({key for keys in wanted.values() for key in keys})
     held = texts(resources, height, keys)
     return held.select(
-        pl.coalesce(pl.when(pl.col(key) != "").then(pl.col(key)) for key in wanted).alias(
+        pl.coalesce(pl.when(pl.col(key) != "").then(pl.col(key)) for key in asked).alias(
             f"resource_{name}"
         )
-        for name, wanted in common.resource.items()
+        for name, asked in wanted.items()
     )[rows]

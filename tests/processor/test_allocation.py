@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from farebox_processor.allocation import allocate, spread
 from farebox_processor.allocation_files import SharedCost, read_shared_costs
 from farebox_processor.errors import PriceBookError
-from farebox_processor.frames import DIMENSIONS, MONEY, TOKENS
+from farebox_processor.frames import DIMENSIONS, EXTRA_DIMENSIONS, MONEY, TOKENS
 
 WORKED_CASES = Path(__file__).parents[1] / "fixtures" / "worked_cases.json"
 TEN, ELEVEN = (datetime(2026, 11, 2, hour, tzinfo=UTC) for hour in (10, 11))
@@ -30,10 +30,12 @@ def used(*rows: dict[str, Any]) -> pl.DataFrame:
         "tenant": "acme",
         "model": None,
         **dict.fromkeys((*DIMENSIONS, *TOKENS)),
+        "dimensions": {},
         "cost_usd": None,
     }
     schema = {
         **dict.fromkeys(("tenant", "conversation_id", "model", *DIMENSIONS), pl.String()),
+        "dimensions": EXTRA_DIMENSIONS,
         **dict.fromkeys(TOKENS, pl.Int64()),
         "cost_usd": MONEY,
     }
@@ -309,6 +311,51 @@ def test_shared_costs_are_read_from_csv(tmp_path: Path) -> None:
             datetime(2026, 12, 1, tzinfo=UTC), "cache_read_tokens", where=(("tenant", "acme"),),
         ),
     ]  # fmt: skip
+
+
+BY_EXTRA = """
+allocations:
+  - {id: eu, amount_usd: "90", from: 2026-11-01, until: 2026-12-01, by: conversations,
+     where: {region: eu}, shares: {campaign: {spring: "0.5"}}}
+"""
+CSV_BY_EXTRA = """id,amount_usd,from,until,by,region
+eu,90,2026-11-01,2026-12-01,conversations,eu
+"""
+
+
+def test_shared_costs_may_be_allocated_by_configured_dimensions(tmp_path: Path) -> None:
+    in_yaml, in_csv = tmp_path / "shared.yaml", tmp_path / "shared.csv"
+    in_yaml.write_text(BY_EXTRA, encoding="utf-8")
+    in_csv.write_text(CSV_BY_EXTRA, encoding="utf-8")
+    of_spring = {"region": "eu", "campaign": "spring"}
+    conversations = (
+        tokens("a", 1, dimensions=of_spring),
+        tokens("b", 1, dimensions={"region": "eu"}),
+        tokens("c", 1, dimensions={"region": "us", "campaign": "spring"}),
+        tokens("d", 1),
+    )
+
+    [shares], [one] = (
+        read_shared_costs(file, ("region", "campaign")) for file in (in_yaml, in_csv)
+    )
+
+    assert {name: Decimal(usd) for name, usd in borne(shares, *conversations).items()} == {
+        "a": Decimal(45),
+        "": Decimal(45),
+    }
+    assert {name: Decimal(usd) for name, usd in borne(one, *conversations).items()} == {
+        "a": Decimal(45),
+        "b": Decimal(45),
+        "": Decimal(0),
+    }
+
+
+def test_a_dimension_that_is_not_configured_is_unknown_to_shared_costs(tmp_path: Path) -> None:
+    file = tmp_path / "shared.yaml"
+    file.write_text(BY_EXTRA, encoding="utf-8")
+
+    with pytest.raises(PriceBookError, match="unknown key 'region'"):
+        read_shared_costs(file, ("campaign",))
 
 
 ENTRY = "allocations:\n- {{id: a, amount_usd: '1', from: 2026-11-01, until: {}, by: {}}}\n"

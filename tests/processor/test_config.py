@@ -8,6 +8,7 @@ import yaml
 
 from farebox_processor.config import (
     Config,
+    DimensionsConfig,
     PricesConfig,
     Secret,
     ServerConfig,
@@ -73,6 +74,51 @@ def test_lists_can_be_given_in_both_places(load):
 
     expected = PricesConfig(overlays=(Path("a.yaml"), Path("b.yaml")), aliases=(Path("c.yaml"),))
     assert (from_file.prices, from_environment.prices) == (expected, expected)
+
+
+def test_configured_dimensions_are_names_with_the_attributes_they_are_read_from(load):
+    from_file = load(
+        "dimensions: {extra: {region: [app.region, customer.region], team: app.team, campaign: }}"
+    )
+    from_environment = load(
+        "",
+        FAREBOX_DIMENSIONS__EXTRA="{region: [app.region, customer.region], team: [app.team],"
+        " campaign: []}",
+    )
+
+    expected = DimensionsConfig(
+        extra={"region": ("app.region", "customer.region"), "team": ("app.team",), "campaign": ()}
+    )
+    assert (from_file.dimensions, from_environment.dimensions) == (expected, expected)
+    shown = yaml.safe_load(from_file.describe())
+    assert shown["dimensions"]["extra"] == {
+        "region": ["app.region", "customer.region"],
+        "team": ["app.team"],
+        "campaign": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("{Region: []}", "found the name 'Region'; write lower case letters, digits and _"),
+        ("{7th: []}", "found the name '7th'"),
+        ("{feature: []}", "'feature' is a column of conversations already; choose another name"),
+        ("{tier: []}", "'tier' is a column of conversations already"),
+        ("{region: 7}", "dimensions.extra.region: expected a list of texts, found 7"),
+        ("{region: [1]}", "dimensions.extra.region: expected a list of texts, found [1]"),
+        ("[region]", "dimensions.extra: expected names with lists of texts, found ['region']"),
+        (
+            "{" + ", ".join(f"d{number}: []" for number in range(17)) + "}",
+            "dimensions.extra: found 17 names; at most 16 are kept",
+        ),
+    ],
+)
+def test_dimensions_that_cannot_be_used_are_refused(load, extra, said):
+    with pytest.raises(ConfigError) as refused:
+        load(f"dimensions: {{extra: {extra}}}")
+
+    assert said in str(refused.value)
 
 
 def test_the_file_may_be_named_by_the_environment(tmp_path):

@@ -33,6 +33,7 @@ def traces(*rows: dict[str, Any]) -> pl.DataFrame:
         "billed_calls": 1,
         "turns": 1,
         "cost_statuses": ["exact"],
+        "dimensions": {},
     }
     numbered = ({"trace_id": f"t{number}"} for number in range(len(rows)))
     return pl.DataFrame(

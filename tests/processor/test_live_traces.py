@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from farebox_processor.live_traces import LiveTraces
 from support.rows import priced_spans
@@ -60,6 +61,20 @@ def test_what_was_not_settled_stays_marked(live: LiveTraces) -> None:
     live.add(spans_of("b", "1"))
 
     assert held(live.dirty_sets()) == [("a", "1"), ("b", "1")]
+
+
+def test_spans_that_were_packed_come_back_as_they_were() -> None:
+    live = LiveTraces(max_spans=64)
+    spans = [
+        spans_of(f"t{number}", "1", dimensions={"region": str(number)} if number % 2 else {})
+        for number in range(40)
+    ]
+    for each in spans:
+        live.add(each)
+
+    assert_frame_equal(
+        live.dirty_sets(), pl.concat(spans), check_row_order=False, check_column_order=False
+    )
 
 
 def test_one_trace_id_of_two_tenants_is_two_traces(live: LiveTraces) -> None:

@@ -105,6 +105,30 @@ def test_what_is_repaired_is_left_alone(client, repair, store, rules) -> None:
     assert (rows(client, "traces"), rows(client, "calls")) == before
 
 
+def test_configured_dimensions_are_repaired_as_they_were_rolled_up_in_memory(
+    client, repair, store, roll_up_alone
+) -> None:
+    spans = [
+        {"trace_id": "a", "span_id": "0", "dimensions": {"campaign": "spring", "region": "eu"}},
+        call("a", "1", parent="0", dimensions={"region": "us"}),
+        call("b", "1"),
+    ]
+    roll_up_alone(*spans)
+    in_memory = rows(client, "traces"), rows(client, "calls")
+    for table in ("traces", "calls"):
+        client.command(f"TRUNCATE TABLE {table}")
+    store(*spans)
+
+    assert repair.run() == 4
+
+    assert (rows(client, "traces"), rows(client, "calls")) == in_memory
+    told = "SELECT trace_id, span_id, dimensions FROM calls ORDER BY ALL"
+    assert client.query(told).result_rows == [
+        ("a", "1", {"campaign": "spring", "region": "us"}),
+        ("b", "1", {}),
+    ]
+
+
 def test_what_was_rolled_up_in_memory_is_left_alone(repair, store, roll_up_alone) -> None:
     spans = [
         call("a", "1", response_id="r", start=0, end=9),

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from farebox_processor.frames import DIMENSIONS, MONEY
+from farebox_processor.frames import DIMENSIONS, EXTRA_DIMENSIONS, MONEY
 from farebox_processor.plans import Plans, assign_tiers, load_plans
 from farebox_processor.revenue import add_revenue
 
@@ -17,6 +17,7 @@ tenant: acme
 actions:
   - {action: contract_review, price_usd: "4.00", charged: success}
   - {action: export, price_usd: "0.25", charged: always, match: {feature: exports}}
+  - {action: upsell, price_usd: "0.75", charged: always, match: {campaign: spring}}
 outcomes: {success: [signed]}
 """
 
@@ -30,7 +31,7 @@ def plans(tmp_path: Path) -> Plans:
         'actions: [{action: call, price_usd: "2", charged: always}]\n',
         encoding="utf-8",
     )
-    return load_plans([priced, flat])
+    return load_plans([priced, flat], ["campaign"])
 
 
 def sold(plans: Plans, cost: str | None = "0.01", **facts: Any) -> dict[str, Any]:
@@ -42,9 +43,13 @@ def sold(plans: Plans, cost: str | None = "0.01", **facts: Any) -> dict[str, Any
         "total_tokens": 100,
         "outcome": None,
         **dict.fromkeys(DIMENSIONS),
+        "dimensions": {},
         **facts,
     }
-    frame = pl.DataFrame([conversation], schema_overrides=dict.fromkeys(DIMENSIONS, pl.String))
+    frame = pl.DataFrame(
+        [conversation],
+        schema_overrides=dict.fromkeys(DIMENSIONS, pl.String) | {"dimensions": EXTRA_DIMENSIONS},
+    )
     priced = frame.with_columns(
         pl.col("outcome").cast(pl.String),
         cost_usd=pl.lit(None if cost is None else Decimal(cost), dtype=MONEY),
@@ -89,6 +94,13 @@ def test_an_action_charged_always_earns_its_price_however_it_ends(plans: Plans) 
 
     assert (row["priced_action"], row["revenue_usd"]) == ("export", Decimal("0.25"))
     assert row["succeeded"] is False
+
+
+def test_an_action_may_be_told_by_a_configured_dimension(plans: Plans) -> None:
+    told = sold(plans, dimensions={"campaign": "spring", "region": "eu"})
+
+    assert (told["priced_action"], told["revenue_usd"]) == ("upsell", Decimal("0.75"))
+    assert sold(plans, dimensions={"campaign": "autumn"})["sold_by"] == "tier"
 
 
 def test_of_two_actions_that_fit_the_first_of_the_plan_sells(plans: Plans) -> None:

@@ -31,6 +31,7 @@ _DEFAULTS: dict[str, Any] = {
     "unit_prices": [],
     "uncertainty": [],
     "blind_to": [],
+    "dimensions": {},
     "rating_revision": 1,
 }
 

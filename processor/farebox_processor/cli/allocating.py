@@ -39,9 +39,10 @@ def allocate_command(
     - `farebox allocate gpu-hours.csv`
     """
     with told_plainly():
-        costs = read_shared_costs(file)
+        settings = load_config(config)
+        costs = read_shared_costs(file, tuple(settings.dimensions.extra))
         opened = reading if dry_run else writing
-        with opened(load_config(config)) as client:
+        with opened(settings) as client:
             allocated = {
                 cost.id: allocate(cost, used_between(client, cost.starts, cost.ends))
                 for cost in costs

@@ -25,7 +25,8 @@ def plans_show(*, json: Json = False, config: ConfigFile = None) -> None:
     - `farebox plans show`
     """
     with told_plainly():
-        in_use = load_plans(load_config(config).plans.paths)
+        settings = load_config(config)
+        in_use = load_plans(settings.plans.paths, settings.dimensions.extra)
     if json:
         print_json({"tiers": in_use.tiers.to_dicts(), "budgets": in_use.budgets.to_dicts()})
         return
@@ -47,7 +48,9 @@ def plans_check(files: YamlFiles = None, *, json: Json = False, config: ConfigFi
     - `farebox plans check plans/acme.yaml`
     """
     with told_plainly():
-        tiers = load_plans(yaml_files(files) if files else load_config(config).plans.paths).tiers
+        settings = load_config(config)
+        paths = yaml_files(files) if files else settings.plans.paths
+        tiers = load_plans(paths, settings.dimensions.extra).tiers
     names = tiers["plan"].unique(maintain_order=True).to_list()
     if json:
         print_json({"plans": names})

@@ -1,5 +1,6 @@
 """`farebox conversations`, `farebox totals` and `farebox explain`: what the store knows."""
 
+from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
 import polars as pl
@@ -43,6 +44,12 @@ def conversations(
     service: Annotated[str | None, typer.Option(help="Only of this service.")] = None,
     user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
     feature: Annotated[str | None, typer.Option(help="Only of this feature.")] = None,
+    dimension: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="Only with this value of a configured dimension; repeatable."
+        ),
+    ] = None,
     limit: Limit = 20,
     json: Json = False,
     config: ConfigFile = None,
@@ -53,8 +60,10 @@ def conversations(
 
     - `farebox conversations --since 24h`
     - `farebox conversations --tier enterprise --feature search --json`
+    - `farebox conversations --dimension region=eu`
     """
     with told_plainly():
+        settings = load_config(config)
         which = ConversationFilter(
             since=read_moment(since),
             until=read_moment(until),
@@ -64,8 +73,9 @@ def conversations(
             service_name=service,
             user_id=user,
             feature=feature,
+            dimensions=_dimensions(dimension or [], settings.dimensions.extra),
         )
-        with reading(load_config(config)) as client:
+        with reading(settings) as client:
             rows = conversation_objects(queries.conversations(client, which, limit=limit))
     if json:
         print_json({"conversations": rows})
@@ -77,7 +87,10 @@ def conversations(
 
 def totals(
     dimension: Annotated[
-        str, typer.Argument(help=f"What to sum by: {', '.join(queries.TOTALS_BY)}.")
+        str,
+        typer.Argument(
+            help=f"What to sum by: {', '.join(queries.TOTALS_BY)}, or a configured one."
+        ),
     ] = "feature",
     *,
     since: Since = None,
@@ -94,15 +107,30 @@ def totals(
     - `farebox totals tier --since 7d`
     """
     with told_plainly():
+        settings = load_config(config)
         which = ConversationFilter(
             since=read_moment(since), until=read_moment(until), tenant=tenant
         )
-        with reading(load_config(config)) as client:
-            rows = queries.totals(client, dimension, which, limit=limit)
+        with reading(settings) as client:
+            rows = queries.totals(
+                client, dimension, which, extra=settings.dimensions.extra, limit=limit
+            )
     if json:
         print_json({"dimension": dimension, "totals": rows.to_dicts()})
     else:
         out.print(totals_table(dimension, rows))
+
+
+def _dimensions(given: list[str], configured: Mapping[str, object]) -> dict[str, str]:
+    """Return the names and values of NAME=VALUE; raise ConfigError for a name not configured."""
+    pairs = [text.partition("=") for text in given]
+    for name, _, value in pairs:
+        if name not in configured:
+            known = ", ".join(configured) or "none; see dimensions.extra of `farebox config`"
+            raise ConfigError(f"--dimension: {name!r} is not configured; configured: {known}")
+        if not value:
+            raise ConfigError(f"--dimension: expected {name}=VALUE, found no value")
+    return {name: value for name, _, value in pairs}
 
 
 def totals_table(dimension: str, rows: pl.DataFrame) -> Table:

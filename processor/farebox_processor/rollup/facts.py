@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow.compute as pc
 
+from farebox_processor.extra_dimensions import spread
 from farebox_processor.frames import DIMENSIONS, TOKENS
 from farebox_processor.rollup.tree import Index
 from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER, Reason
@@ -58,7 +59,7 @@ def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
         quantities_told=_quantities_told(priced),
         trust=_trust(),
         is_replayed=(pl.col("cost_reason") == Reason.RESPONSE_CACHE_HIT).fill_null(False),
-    )
+    ).with_columns(spread(priced["dimensions"]))
     return told[order["at"]].with_columns(
         order["at"],
         order["trace"],

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from farebox_processor.any_values import ABSENT
+from farebox_processor.extra_dimensions import columns_of
 from farebox_processor.frames import DIMENSIONS, SET_VERSION
 from farebox_processor.rollup.different import count_different
 from farebox_processor.rollup.facts import ranks_of
@@ -19,8 +20,8 @@ from farebox_processor.rollup.tree import Index
 
 __all__ = ["identify_traces"]
 
-_INHERITED = (*DIMENSIONS, "outcome")
-_NAMES = [*_INHERITED, "conversation_id", "resource_conversation_id"]
+_INHERITED = [*DIMENSIONS, "outcome"]
+_CONVERSATION = ["conversation_id", "resource_conversation_id"]
 
 
 _SUM = pl.Int128()
@@ -33,7 +34,10 @@ def identify_traces(facts: pl.DataFrame, sets: pl.Series, kin: pl.Series) -> pl.
     Of a set, traces share calls, and so a conversation; kin are rolled up together, and so the
     versions are taken over them. Wants `depth` on the facts.
     """
-    named = _by_trace(facts).with_columns(sets.alias("set"), kin.alias("kin"))
+    inherited = [*_INHERITED, *columns_of(facts)]
+    named = _by_trace(facts, [*inherited, *_CONVERSATION]).with_columns(
+        sets.alias("set"), kin.alias("kin")
+    )
     alone = {name for name in ("set", "kin") if named[name].n_unique() == named.height}
 
     def over(column: pl.Expr, summed_up: Callable[[pl.Expr], pl.Expr], group: str) -> pl.Expr:
@@ -47,7 +51,7 @@ def identify_traces(facts: pl.DataFrame, sets: pl.Series, kin: pl.Series) -> pl.
         # Where the trace names none, that of the trace it shares a call with.
         *(
             pl.coalesce(name, over(pl.col(name), _first_told, "set")).alias(name)
-            for name in (() if "set" in alone else _INHERITED)
+            for name in (() if "set" in alone else inherited)
         ),
         spans_in_set=over(pl.col("spans"), pl.Expr.sum, "kin"),
         rating_revision=over(pl.col("revision"), pl.Expr.max, "kin"),
@@ -69,8 +73,8 @@ def _first_told(column: pl.Expr) -> pl.Expr:
     return column.first(ignore_nulls=True)
 
 
-def _by_trace(facts: pl.DataFrame) -> pl.DataFrame:
-    """Return what the spans of each trace say, by its number."""
+def _by_trace(facts: pl.DataFrame, told: list[str]) -> pl.DataFrame:
+    """Return what the spans of each trace say, by its number; of those told, one value each."""
     summed = facts.group_by("trace", maintain_order=True).agg(
         pl.col("tenant", "trace_id").first(),
         pl.col("started_at").min(),
@@ -81,11 +85,11 @@ def _by_trace(facts: pl.DataFrame) -> pl.DataFrame:
         version=_version_of_a_span().sum(),
     )
     of, ids = facts["trace"], facts["conversation_id"]
-    names = facts.select(pl.col(_NAMES)).with_columns(pl.col("service_name").replace("", None))
+    values = facts.select(pl.col(told)).with_columns(pl.col("service_name").replace("", None))
     nearest_root = _nearest_root_first(facts)
-    told = (_first_of_traces(names[name], of, nearest_root, summed.height) for name in _NAMES)
+    first = (_first_of_traces(values[name], of, nearest_root, summed.height) for name in told)
     conversation_ids = count_different(summed.height, of, ids).alias("conversation_ids")
-    return summed.with_columns(*told, conversation_ids)
+    return summed.with_columns(*first, conversation_ids)
 
 
 def _nearest_root_first(facts: pl.DataFrame) -> Index:

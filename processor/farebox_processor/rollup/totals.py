@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from farebox_processor.extra_dimensions import columns_of, mapped
 from farebox_processor.frames import CALLS, DIMENSIONS, MONEY, TOKENS, TRACES
 from farebox_processor.rollup.different import list_different
 from farebox_processor.verdicts import CostStatus
@@ -43,7 +44,11 @@ def call_rows(
     Wants the traces in the order of their numbers; `completed` are priced spans, with `row`, that
     take the place of what `priced` says.
     """
-    of_trace = traces.select(pl.col(_FROM_TRACE).gather(candidates["trace"]))
+    extra = columns_of(traces)
+    of_trace = traces.select(pl.col([*_FROM_TRACE, *extra]).gather(candidates["trace"]))
+    dimensions = mapped(
+        candidates.select(pl.coalesce(pl.col(name), of_trace[name]).alias(name) for name in extra)
+    )
     # Candidates are in the order of their rows: the place of a row is found by bisection.
     place = candidates["row"].search_sorted(candidates["instead"].fill_null(0))
     place = pl.select(pl.when(candidates["instead"].is_not_null()).then(place)).to_series()
@@ -61,6 +66,7 @@ def call_rows(
             "is_failed",
             *(of_trace[name] for name in ("conversation_id", *_VERSION)),
             *(pl.coalesce(pl.col(name), of_trace[name]).alias(name) for name in _INHERITED),
+            dimensions,
             billed_instead_trace_id=pl.col("trace_id").gather(place),
             billed_instead=pl.col("span_id").gather(place),
             billed=billed,
@@ -105,7 +111,7 @@ def trace_rows(facts: pl.DataFrame, traces: pl.DataFrame, calls: pl.DataFrame) -
             *_lists(facts, calls, traces.height),
             *(pl.lit(0, pl.Int64).alias(name) for name in TOKENS if name not in tokens),
         )
-        .with_columns(_turns(), *_money())
+        .with_columns(_turns(), mapped(traces.select(columns_of(traces))), *_money())
         .select(pl.col(name).cast(dtype) for name, dtype in TRACES.items())
         .collect(engine="in-memory")
     )

@@ -3,8 +3,8 @@
 Every value is bound by ClickHouse; no text of a user becomes part of a statement.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -50,13 +50,20 @@ class ConversationFilter:
     service_name: str | None = None
     model: str | None = None
     conversation_id: str | None = None
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    """Configured dimensions and the values that they must have."""
 
 
 def conversations(
     client: Client, which: ConversationFilter = ConversationFilter(), *, limit: int = 20
 ) -> pl.DataFrame:
     """Return the rows of the view `conversations`, the costliest first, unknown costs last."""
-    return read(client, "conversations", {**asdict(which), "limit": limit})
+    names = {each.name: getattr(which, each.name) for each in fields(which)}
+    pairs = {
+        "dimensions": list(which.dimensions),
+        "dimension_values": list(which.dimensions.values()),
+    }
+    return read(client, "conversations", {**names, **pairs, "limit": limit})
 
 
 def spans_of_conversation(client: Client, tenant: str, conversation_id: str) -> pl.DataFrame:
@@ -76,14 +83,16 @@ def totals(
     dimension: str,
     which: ConversationFilter = ConversationFilter(),
     *,
+    extra: Iterable[str] = (),
     limit: int = 100,
 ) -> pl.DataFrame:
-    """Sum conversations up by `dimension` (TOTALS_BY), the costliest value first.
+    """Sum conversations up by `dimension` (TOTALS_BY or `extra`), the costliest value first.
 
     Of `which` since, until and tenant count. Raises ConfigError for another dimension.
     """
-    if dimension not in TOTALS_BY:
-        raise ConfigError(f"no totals by {dimension!r}; use one of {', '.join(TOTALS_BY)}")
+    known = (*TOTALS_BY, *extra)
+    if dimension not in known:
+        raise ConfigError(f"no totals by {dimension!r}; use one of {', '.join(known)}")
     names = {"since": which.since, "until": which.until, "tenant": which.tenant}
     return read(client, "totals", {**names, "dimension": dimension, "limit": limit})
 
@@ -91,7 +100,8 @@ def totals(
 def used_between(client: Client, starts: datetime, ends: datetime) -> pl.DataFrame:
     """Return what conversations used and cost from `starts` until before `ends`.
 
-    Several rows a conversation: tenant, conversation_id, model, DIMENSIONS, TOKENS, cost_usd.
+    Several rows a conversation: tenant, conversation_id, model, DIMENSIONS, dimensions, TOKENS,
+    cost_usd.
     """
     return read(client, "used_between", {"starts": starts, "ends": ends})
 

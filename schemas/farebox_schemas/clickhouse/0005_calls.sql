@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS calls
     conversation_type LowCardinality(Nullable(String)),
     service_name LowCardinality(String),
     environment LowCardinality(Nullable(String)),
+    dimensions Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     outcome LowCardinality(Nullable(String)),
 
     -- How much.

@@ -69,6 +69,7 @@ CREATE TABLE IF NOT EXISTS traces
     conversation_type LowCardinality(Nullable(String)),
     service_name LowCardinality(Nullable(String)),
     environment LowCardinality(Nullable(String)),
+    dimensions Map(LowCardinality(String), String) CODEC(ZSTD(1)),
 
     -- As in `calls`.
     version UInt256 MATERIALIZED

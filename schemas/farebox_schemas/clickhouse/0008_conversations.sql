@@ -64,7 +64,7 @@ WITH
                     priced.2 = 'conversation_type', conversation_type,
                     priced.2 = 'service_name', service_name,
                     priced.2 = 'environment', environment,
-                    NULL
+                    nullIf(dimensions[priced.2], '')
                 ),
                 ''
             ),
@@ -138,6 +138,7 @@ SELECT
     conversation_type,
     service_name,
     environment,
+    dimensions,
     if(tier_index = 0, NULL, tiers[tier_index].5) AS plan,
     if(tier_index = 0, NULL, tiers[tier_index].6) AS tier,
     if(tier_index = 0, NULL, tiers[tier_index].7) AS tier_price_usd,
@@ -230,7 +231,12 @@ FROM
         argMaxIf(t.action, moment, isNotNull(t.action)) AS action,
         argMaxIf(t.conversation_type, moment, isNotNull(t.conversation_type)) AS conversation_type,
         argMaxIf(t.service_name, moment, isNotNull(t.service_name)) AS service_name,
-        argMaxIf(t.environment, moment, isNotNull(t.environment)) AS environment
+        argMaxIf(t.environment, moment, isNotNull(t.environment)) AS environment,
+        -- The same of each name: the greatest (moment, value) of it.
+        mapApply(
+            (name, latest) -> (name, latest.2),
+            maxMap(mapApply((name, value) -> (name, (moment, value)), t.dimensions))
+        ) AS dimensions
     FROM traces AS t FINAL
     -- What holds no call and names no conversation is nobody's conversation.
     WHERE t.candidates > 0 OR t.conversation_id_source != 'trace'

@@ -109,6 +109,39 @@ def test_totals_show_what_was_earned_beside_what_it_cost(run: Run, stored: dict[
     ]
 
 
+def test_conversations_are_found_and_summed_by_a_configured_dimension(
+    run: Run, recording: Callable[[str], Path], stored: dict[str, str]
+) -> None:
+    settings = stored | {"FAREBOX_DIMENSIONS__EXTRA": "{stage: [deployment.environment.name]}"}
+    run("ingest", recording("pyd_conversation_3turns"), "--tenant", "umbrella", **settings)
+
+    listed = run("conversations", "--dimension", "stage=test", "--json", **settings)
+    none = run("conversations", "--dimension", "stage=live", "--json", **settings)
+    summed = run("totals", "stage", "--json", **settings)
+
+    [found] = json.loads(listed.stdout)["conversations"]
+    assert (found["tenant"], found["dimensions"]) == ("umbrella", {"stage": "test"})
+    assert json.loads(none.stdout)["conversations"] == []
+    assert [
+        (row["value"], row["conversations"], row["cost_usd"])
+        for row in json.loads(summed.stdout)["totals"]
+    ] == [("test", 1, "0.0179025"), (None, 1, "0.0179025")]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("stage=test", "--dimension: 'stage' is not configured; configured: region"),
+        ("region", "--dimension: expected region=VALUE, found no value"),
+    ],
+)
+def test_a_dimension_that_cannot_be_asked_for_is_refused(run: Run, given: str, said: str) -> None:
+    result = run("conversations", "--dimension", given, FAREBOX_DIMENSIONS__EXTRA="{region: []}")
+
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
 def test_a_file_of_shared_costs_with_an_error_is_refused(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "shared.yaml"
     file.write_text("allocations: 3\n", encoding="utf-8")

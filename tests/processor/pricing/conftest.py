@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "is_error": False,
     "uncertainty": [],
     "blind_to": [],
+    "dimensions": {},
 }
 
 

@@ -543,6 +543,25 @@ class TestIdentity:
             ("u-1", "summary")
         ]
 
+    def test_each_configured_dimension_is_taken_from_the_trace_by_itself(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "root", "dimensions": {"campaign": "spring", "region": "eu"}},
+            {
+                "span_id": "call",
+                "parent": "root",
+                "cost": "0.01",
+                "dimensions": {"region": "us", "team": "blue"},
+            },
+        )
+
+        rolled_up = roll_up(spans, book)
+
+        own = {"campaign": "spring", "region": "us", "team": "blue"}
+        assert rolled_up.calls["dimensions"].to_list() == [own]
+        assert trace(rolled_up, "dimensions") == {"dimensions": own | {"region": "eu"}}
+
 
 class TestMoney:
     def test_a_trace_without_a_price_has_no_cost_rather_than_0(self, book: PriceBook) -> None:
@@ -630,6 +649,9 @@ any_spans = st.lists(
             "conversation_id": st.sampled_from([None, "c1", "c2"]),
             "turn_id": st.sampled_from([None, None, "x"]),
             "content_hash": st.integers(0, 3),
+            "dimensions": st.dictionaries(
+                st.sampled_from(["campaign", "region"]), st.sampled_from(["a", "b"])
+            ),
         }
     ),
     max_size=14,
@@ -637,6 +659,18 @@ any_spans = st.lists(
 
 
 class TestProperties:
+    @given(spans=any_spans)
+    def test_a_configured_dimension_follows_the_same_rule_as_one_that_is_built_in(
+        self, book: PriceBook, spans: list[dict[str, Any]]
+    ) -> None:
+        alike = [{**span, "feature": span["dimensions"].get("region")} for span in spans]
+
+        rolled_up = roll_up(priced_spans(*alike), book)
+
+        for rows in (rolled_up.calls, rolled_up.traces):
+            extra = [row.get("region") for row in rows["dimensions"]]
+            assert extra == rows["feature"].to_list()
+
     @given(spans=any_spans, seed=st.integers(0, 999))
     def test_order_and_repetition_of_spans_change_nothing(
         self, book: PriceBook, spans: list[dict[str, Any]], seed: int

@@ -40,6 +40,7 @@ _SPAN = {
     "uncertainty": [],
     "units": [],
     "unit_prices": [],
+    "dimensions": {},
 }
 _CALL = {
     **{name: value for name, value in _SPAN.items() if name in CALLS},
@@ -72,6 +73,7 @@ _TRACE = {
     "cost_statuses": [],
     "blind_to": [],
     "models": [],
+    "dimensions": {},
 }
 _EVIDENCE = {
     "Timestamp": NOON,

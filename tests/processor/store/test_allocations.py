@@ -57,7 +57,7 @@ def test_what_was_used_is_what_was_billed_from_the_start_until_before_the_end(
         ("acme", "c-1", "llama", 100, Decimal(1)),
         ("acme", "c-2", "llama", 200, Decimal(2)),
     ]
-    assert set(used.columns) == {*wanted, *DIMENSIONS, *TOKENS}
+    assert set(used.columns) == {*wanted, *DIMENSIONS, "dimensions", *TOKENS}
 
 
 def test_allocated_costs_stand_apart_from_direct_ones_and_sum_to_their_origin(

@@ -29,6 +29,8 @@ DEFAULT_TIERS = [
 ACTIONS = [
     {"action": "a", "dimension": "action", "value": "a", "price_usd": Decimal(3),
      "charged": "success"},
+    {"action": "spring", "dimension": "campaign", "value": "b", "price_usd": Decimal(5),
+     "charged": "always"},
     {"action": "search", "dimension": "feature", "value": "search", "price_usd": Decimal("0.7"),
      "charged": "always"},
 ]  # fmt: skip
@@ -94,6 +96,11 @@ def trace_facts(draw: st.DrawFn) -> dict[str, Any]:
         "user_id": draw(text_or_null),
         "feature": draw(st.sampled_from([None, "search", "chat"])),
         "action": draw(text_or_null),
+        "dimensions": draw(
+            st.dictionaries(
+                st.sampled_from(["campaign", "region", "team"]), st.sampled_from(["a", "b"])
+            )
+        ),
         "outcome": draw(text_or_null),
     }
 
@@ -120,6 +127,7 @@ def oracle(traces: list[dict[str, Any]], conversation_id: str) -> dict[str, Any]
         said = [trace[name] for trace in mine if trace[name] is not None]
         return said[-1] if said else None
 
+    told = [(name, value) for trace in mine for name, value in trace["dimensions"].items()]
     turn_ids = {turn for trace in mine for turn in trace["turn_ids"]}
     turns = sum(trace["turns"] for trace in mine) + len(turn_ids)
     tokens = sum(trace["total_tokens"] for trace in mine)
@@ -134,15 +142,18 @@ def oracle(traces: list[dict[str, Any]], conversation_id: str) -> dict[str, Any]
     else:
         tier, price = "enterprise", Decimal("0.5")
     succeeded = None if last("outcome") is None else last("outcome") == "a" and tier != "chat"
+    actions = (
+        (last("action") == "a", "a", Decimal(3) if succeeded else Decimal(0)),
+        (dict(told).get("campaign") == "b", "spring", Decimal(5)),
+        (last("feature") == "search", "search", Decimal("0.7")),
+    )
     sold = {"sold_by": "tier", "priced_action": None, "action_price_usd": None}
     if tier == "chat":
         sold["sold_by"] = "flat_fee"
-    elif last("action") == "a":
-        charged = Decimal(3) if succeeded else Decimal(0)
-        sold = {"sold_by": "action", "priced_action": "a", "action_price_usd": charged}
-    elif last("feature") == "search":
-        paid = Decimal("0.7")
-        sold = {"sold_by": "action", "priced_action": "search", "action_price_usd": paid}
+    else:
+        for fits, action, paid in reversed(actions):
+            if fits:
+                sold = {"sold_by": "action", "priced_action": action, "action_price_usd": paid}
     prices = {"tier": price, "flat_fee": None, "action": sold["action_price_usd"]}
     revenue = prices[sold["sold_by"]]
     return {
@@ -161,6 +172,7 @@ def oracle(traces: list[dict[str, Any]], conversation_id: str) -> dict[str, Any]
         "user_id": last("user_id"),
         "feature": last("feature"),
         "outcome": last("outcome"),
+        "dimensions": dict(sorted(dict(told).items())),
         "tier": tier,
         "tier_price_usd": price,
         "succeeded": succeeded,

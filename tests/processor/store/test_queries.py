@@ -37,12 +37,19 @@ def stored(client: Client, traces: Rows, spans: Rows, calls: Rows, tiers: Rows) 
     plan = tiers({"position": 0, "tier": "flat", "price_usd": Decimal(2)})
     rows = traces(
         a_trace(1, feature="search", models=["gpt-4o"], user_id="ann"),
-        a_trace(2, feature="search", models=["claude"], service_name="web"),
+        a_trace(
+            2,
+            feature="search",
+            models=["claude"],
+            service_name="web",
+            dimensions={"campaign": "spring", "region": "eu"},
+        ),
         a_trace(
             3,
             cost_usd=None,
             exact_cost_usd=Decimal(0),
             cost_statuses=["unpriced"],
+            dimensions={"region": "eu"},
             started_at=NOON + timedelta(hours=1),
             ended_at=NOON + timedelta(hours=1),
         ),
@@ -70,6 +77,9 @@ def stored(client: Client, traces: Rows, spans: Rows, calls: Rows, tiers: Rows) 
         (ConversationFilter(service_name="web"), ["c-2"]),
         (ConversationFilter(tier="flat", tenant="canary"), ["c-4"]),
         (ConversationFilter(tier="none of them"), []),
+        (ConversationFilter(dimensions={"region": "eu"}), ["c-2", "c-3"]),
+        (ConversationFilter(dimensions={"region": "eu", "campaign": "spring"}), ["c-2"]),
+        (ConversationFilter(dimensions={"region": "spring"}), []),
         (ConversationFilter(conversation_id="c-3"), ["c-3"]),
         (ConversationFilter(since=NOON + timedelta(minutes=1)), ["c-3"]),
         (ConversationFilter(until=NOON + timedelta(minutes=1)), ["c-4", "c-2", "c-1"]),
@@ -102,6 +112,17 @@ def test_totals_sum_the_conversations_of_each_value(stored: Client) -> None:
     assert found.select("value", "conversations", "cost_usd", "margin_usd").rows() == [
         ("search", 2, Decimal(3), Decimal(1)),
         (None, 1, None, None),
+    ]
+
+
+def test_totals_can_be_summed_by_a_configured_dimension(stored: Client) -> None:
+    which = ConversationFilter(tenant="acme")
+
+    found = queries.totals(stored, "region", which, extra=["region"])
+
+    assert found.select("value", "conversations", "cost_usd").rows() == [
+        ("eu", 2, Decimal(2)),
+        (None, 1, Decimal(1)),
     ]
 
 

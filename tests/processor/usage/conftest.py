@@ -63,6 +63,11 @@ def dialects() -> Dialects:
 @pytest.fixture(scope="session")
 def read(dialects: Dialects) -> ReadSpans:
     """Read the usage of spans given by their attributes, all of one scope."""
+    return reader_of(dialects)
+
+
+def reader_of(dialects: Dialects) -> ReadSpans:
+    """Return what reads the usage of spans in these dialects."""
 
     def read_spans(
         *spans: Mapping[str, Any],

@@ -10,7 +10,7 @@ SELECT
         {dimension:String} = 'conversation_type', conversation_type,
         {dimension:String} = 'service_name', service_name,
         {dimension:String} = 'environment', environment,
-        NULL
+        nullIf(dimensions[{dimension:String}], '')
     ) AS value,
     count() AS conversations,
     sum(c.billed_calls) AS billed_calls,

@@ -10,6 +10,7 @@ SELECT
     conversation_type,
     service_name,
     environment,
+    dimensions,
     sum(c.input_tokens) AS input_tokens,
     sum(c.input_audio_tokens) AS input_audio_tokens,
     sum(c.input_image_tokens) AS input_image_tokens,
@@ -31,4 +32,4 @@ WHERE c.billed
     AND c.started_at < {ends:DateTime64(6, 'UTC')}
 GROUP BY
     tenant, conversation_id, model,
-    user_id, user_tier, feature, action, conversation_type, service_name, environment
+    user_id, user_tier, feature, action, conversation_type, service_name, environment, dimensions
