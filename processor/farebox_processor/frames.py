@@ -314,6 +314,7 @@ TRACES: Final[Schema] = {
     "conversation_id": pl.String(),
     "conversation_id_source": pl.String(),  # span | resource | trace
     "conversation_ids": pl.UInt32(),  # how many different ones its spans name
+    "worn_response_ids": _TEXTS,  # of its calls; in too many traces to tie any of them
     "started_at": TIME,
     "ended_at": TIME,
     "conversation_ended": pl.Boolean(),

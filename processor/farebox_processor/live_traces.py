@@ -13,7 +13,14 @@ import polars as pl
 from farebox_processor.cold_spans import ColdSpans
 from farebox_processor.frames import PRICED_SPANS, Schema
 from farebox_processor.rollup.facts import what_is_called
-from farebox_processor.rollup.kin import kin_calls, overlap_links, response_links
+from farebox_processor.rollup.kin import (
+    NONE_WORN,
+    kin_calls,
+    overlap_links,
+    response_links,
+    response_number,
+    worn_responses,
+)
 
 __all__ = ["LiveTraces"]
 
@@ -30,6 +37,9 @@ _CALLS: Final[Schema] = {
     "began": pl.Int64(),
     "ended": pl.Int64(),
 }
+_LINKS: Final[Schema] = {"left": pl.UInt64(), "right": pl.UInt64(), "response": pl.UInt64()}
+_WORN_IDS: Final = 100_000
+"""Worn response ids that are remembered; repair knows the others."""
 _HOT_SPANS: Final = 32_768
 """So many spans are held as they are, about 1 kB each; the others are packed."""
 _PACK_SPANS: Final = 8_192
@@ -54,9 +64,8 @@ class LiveTraces:
     _hot: pl.DataFrame = field(default_factory=lambda: _none(_SPANS))
     _cold: ColdSpans = field(init=False)
     _calls: pl.DataFrame = field(default_factory=lambda: _none(_CALLS))
-    _links: pl.DataFrame = field(
-        default_factory=lambda: _none({"left": pl.UInt64(), "right": pl.UInt64()})
-    )
+    _links: pl.DataFrame = field(default_factory=lambda: _none(_LINKS))
+    _worn: pl.Series = field(default_factory=NONE_WORN.clone)
     _dirty: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.UInt64))
 
     def __post_init__(self) -> None:
@@ -99,6 +108,7 @@ class LiveTraces:
         """
         named = priced.select(*PRICED_SPANS).with_columns(trace=_TRACE)
         responses = _calls_of(named)["response"].drop_nulls()
+        responses = responses.filter(~responses.is_in(self._worn.implode()))
         twins = self._calls.filter(pl.col("response").is_in(responses.implode()))
         reached = self._with_kin(pl.concat([named["trace"], twins["trace"]]).unique())
         self._warm(reached)
@@ -115,6 +125,12 @@ class LiveTraces:
         reached = self._with_kin(self._dirty)
         self._warm(reached)
         return self._hot.filter(pl.col("trace").is_in(reached.implode())).drop("trace")
+
+    def worn_among(self, spans: pl.DataFrame) -> pl.DataFrame:
+        """Return the response ids (tenant, response_id) of `spans` that tie nothing any more."""
+        is_worn = response_number().is_in(self._worn.implode())
+        shown = spans.filter(is_worn) if self._worn.len() else spans.clear()
+        return shown.select("tenant", "response_id").unique()
 
     def settle(self) -> None:
         """Note that the dirty sets have been rolled up and stored."""
@@ -146,11 +162,29 @@ class LiveTraces:
         self._calls = pl.concat([self._calls, calls])
         if self._calls.n_chunks() > _CHUNKS:
             self._calls = self._calls.rechunk()
+        calls = self._wear(calls)
         links = [self._links]
         for name, links_of in (("response", response_links), ("equal", overlap_links)):
             among = calls[name].drop_nulls().implode()
             links.append(links_of(self._calls.filter(pl.col(name).is_in(among))))
         self._links = pl.concat(links).unique()
+
+    def _wear(self, calls: pl.DataFrame) -> pl.DataFrame:
+        """Note the response ids of `calls` that are worn by them, and return calls without.
+
+        What they tied together is to be rolled up again.
+        """
+        responses = calls["response"].drop_nulls()
+        among = responses.filter(~responses.is_in(self._worn.implode()))
+        worn = worn_responses(self._calls.filter(pl.col("response").is_in(among.implode())))
+        if worn.len():
+            shown = pl.col("response").is_in(worn.implode()).fill_null(False)
+            apart = self._with_kin(self._calls.filter(shown)["trace"].unique())
+            self._dirty = pl.concat([self._dirty, apart]).unique()
+            self._links = self._links.filter(~shown)
+            self._worn = pl.concat([self._worn, worn]).tail(_WORN_IDS)
+        is_worn = pl.col("response").is_in(self._worn.implode())
+        return calls.with_columns(response=pl.when(~is_worn).then("response"))
 
     def _warm(self, traces: pl.Series) -> None:
         """Bring back the spans of `traces` that were packed."""

@@ -46,9 +46,9 @@ def cost_requests(bodies: Sequence[bytes], tenants: Sequence[str], rules: Rules)
     return Costed(decoded=decoded, priced=price_spans(usage, rules.book))
 
 
-def roll_up_set(priced: pl.DataFrame, rules: Rules) -> RolledUp:
+def roll_up_set(priced: pl.DataFrame, rules: Rules, worn: pl.DataFrame | None = None) -> RolledUp:
     """Roll up whole sets of traces: all that depends on other spans."""
-    return roll_up(priced, rules.book)
+    return roll_up(priced, rules.book, worn)
 
 
 def conversations_of(rolled_up: RolledUp, rules: Rules) -> pl.DataFrame:

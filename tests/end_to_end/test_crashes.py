@@ -13,7 +13,7 @@ from support import crashing_server
 from support.delivery import Sender, Server, calls, expected_costs, settle
 from support.otlp_spans import OtlpCall
 
-# The moments differ from run to run only with the seed; 50 of them take six minutes.
+# The moments differ from run to run only with the seed; 50 of them take nine minutes.
 KILLS = int(os.environ.get("FAREBOX_TEST_KILLS", "3"))
 SEED = int(os.environ.get("FAREBOX_TEST_SEED", "7"))
 
@@ -43,6 +43,7 @@ def test_a_server_that_dies_there_has_every_span_it_acknowledged(
     assert costs(shared) == expected_costs(everything)
 
 
+@pytest.mark.timeout(300 + 20 * KILLS)
 def test_a_server_killed_at_any_moment_has_every_span_it_acknowledged(
     shared: Client, clickhouse_port: int, tmp_path: Path
 ) -> None:

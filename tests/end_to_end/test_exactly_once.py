@@ -49,6 +49,7 @@ models:
     source: https://example.com/of-this-test
     recorded: 2026-01-01
 """
+DRAWN = "chatcmpl-BxK2mT9vQ4wZ7pR1sN8"
 PRICE_USD = {1: Decimal("0.0000025"), 2: Decimal("0.000005")}
 
 
@@ -67,9 +68,9 @@ def world() -> dict[tuple[int, int], tuple[OtlpCall, ...]]:
             first = OtlpCall(trace, span, 100 * span, named, f"r{span}", start, start + 1)
             contents[trace, span] = (first, replace(first, input_tokens=7 * span, end_s=start + 2))
     # The last trace shares a call with the first, by response id, and one with the second, by time.
-    shared = replace(contents[4, 40][0], response="r10", input_tokens=1000)
+    shared = replace(contents[4, 40][0], response=DRAWN, input_tokens=1000)
     contents[4, 40] = (shared,)
-    contents[1, 10] = (replace(contents[1, 10][0], input_tokens=1000),)
+    contents[1, 10] = (replace(contents[1, 10][0], response=DRAWN, input_tokens=1000),)
     inner = replace(contents[2, 21][0], response=None, input_tokens=777)
     outer = replace(inner, trace=4, span=41, start_s=inner.start_s - 1, end_s=inner.end_s + 1)
     contents[2, 21] = (inner,)

@@ -16,10 +16,10 @@ def roll_up_fails_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     roll_up = steady_roll_up.roll_up_set
 
     def fail_for(*trace_ids: str) -> None:
-        def mistaken(spans: pl.DataFrame, rules: Rules) -> RolledUp:
+        def mistaken(spans: pl.DataFrame, rules: Rules, worn: pl.DataFrame) -> RolledUp:
             for bad in set(trace_ids) & set(spans["trace_id"]):
                 raise ValueError(f"a mistake in {bad}")
-            return roll_up(spans, rules)
+            return roll_up(spans, rules, worn)
 
         monkeypatch.setattr(steady_roll_up, "roll_up_set", mistaken)
 

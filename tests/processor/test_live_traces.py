@@ -8,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from farebox_processor.live_traces import LiveTraces
+from farebox_processor.rollup.kin import MOST_TRACES
 from support.rows import priced_spans
 
 FRAMEWORK = "langchain"
@@ -119,6 +120,27 @@ def test_traces_are_tied_by_equal_calls_of_two_scopes_at_one_time(
     live.add(spans_of("b", "1", cost="1", **second))
 
     assert set(live.dirty_sets()["trace_id"]) == ({"a", "b"} if tied else {"b"})
+
+
+def test_a_response_id_that_too_many_traces_show_ties_nothing_any_more(live: LiveTraces) -> None:
+    def shown_by(*traces: int) -> pl.DataFrame:
+        told = {"cost": "1", "response_id": "one-for-all"}
+        return pl.concat([spans_of(f"t{n}", "1", **told) for n in traces])
+
+    live.add(shown_by(*range(MOST_TRACES)))
+    assert live.worn_among(shown_by(0)).is_empty()
+    live.settle()
+
+    live.add(shown_by(MOST_TRACES))
+    # What was tied together until now has to be rolled up apart.
+    assert live.dirty_sets().height == MOST_TRACES + 1
+    live.settle()
+
+    late = shown_by(MOST_TRACES + 1)
+    assert held(live.with_new(late, most=10)) == [(f"t{MOST_TRACES + 1}", "1")]
+    live.add(late)
+    assert held(live.dirty_sets()) == [(f"t{MOST_TRACES + 1}", "1")]
+    assert live.worn_among(late).rows() == [("", "one-for-all")]
 
 
 def test_a_bound_on_spans_evicts_what_was_silent_longest() -> None:

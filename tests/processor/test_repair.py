@@ -15,6 +15,7 @@ from farebox_processor.live_traces import LiveTraces
 from farebox_processor.pipeline import Rules, roll_up_set
 from farebox_processor.plans import load_plans
 from farebox_processor.price_book import load_price_book
+from farebox_processor.rollup.kin import MOST_TRACES
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.repair import Repair
@@ -231,6 +232,53 @@ def test_ties_are_followed_to_traces_that_were_stored_long_ago(
 
     assert [row[:2] for row in traces(client)] == [(name, "of all") for name in "abcd"]
     assert sum(row[3] for row in traces(client)) == 2
+
+
+def shown_by_all(traces: int) -> list[dict[str, Any]]:
+    return [call(f"t{n}", "1", response_id="one-for-all") for n in range(traces)]
+
+
+def test_replicas_that_found_no_id_worn_are_mended_to_what_all_spans_come_to(
+    client, repair, store, roll_up_alone, rules
+) -> None:
+    spans = shown_by_all(MOST_TRACES + 1)
+    store(*spans)
+    roll_up_alone(*spans[:100])
+    roll_up_alone(*spans[100:])
+
+    repair.run()
+
+    mended = rows(client, "traces"), rows(client, "calls")
+    for table in ("traces", "calls"):
+        client.command(f"TRUNCATE TABLE {table}")
+    roll_up_alone(*spans)
+    assert mended == (rows(client, "traces"), rows(client, "calls"))
+    assert sum(row[3] for row in traces(client)) == MOST_TRACES + 1
+
+
+def test_an_id_that_is_worn_by_one_more_trace_lets_go_of_those_of_long_ago(
+    client, repair, store
+) -> None:
+    *early, last = shown_by_all(MOST_TRACES + 1)
+    store(*early)
+    repair.run()
+    assert sum(row[3] for row in traces(client)) == 1
+    client.command("ALTER TABLE spans UPDATE stored_at = 0 WHERE 1 SETTINGS mutations_sync = 1")
+    store(last)
+
+    Repair(client, repair.rules, Metrics()).run()
+
+    assert [row[3] for row in traces(client)] == [1] * (MOST_TRACES + 1)
+    assert Repair(client, repair.rules, Metrics()).run() == 0
+
+
+def test_a_trace_that_shows_a_worn_id_is_read_back_alone(client, repair, store) -> None:
+    store(*shown_by_all(MOST_TRACES + 1))
+    repair.run()
+    client.command("ALTER TABLE spans UPDATE stored_at = 0 WHERE 1 SETTINGS mutations_sync = 1")
+    store(call("late", "1", response_id="one-for-all"))
+
+    assert Repair(client, repair.rules, Metrics()).run() == 2  # a call and a trace
 
 
 def test_a_row_of_a_call_that_is_none_any_more_is_taken_out(

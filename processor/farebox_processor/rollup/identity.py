@@ -6,6 +6,7 @@ its own trace id.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -28,16 +29,27 @@ _SUM = pl.Int128()
 """Of numbers below 2^102: as many spans as a set may ever have."""
 
 
-def identify_traces(facts: pl.DataFrame, sets: pl.Series, kin: pl.Series) -> pl.DataFrame:
+_WORN: Final = 10**33
+"""More than the versions of a set sum up to: what an id that is worn held together is later."""
+_MOST_WORN: Final = 64
+"""So many worn ids of a trace raise its version; the sums stay within what is stored."""
+
+
+def identify_traces(
+    facts: pl.DataFrame, sets: pl.Series, kin: pl.Series, worn_ids: pl.Series
+) -> pl.DataFrame:
     """Return one row per trace, by its number: set, version, conversation, times and dimensions.
 
     Of a set, traces share calls, and so a conversation; kin are rolled up together, and so the
-    versions are taken over them. Wants `depth` on the facts.
+    versions are taken over them. `worn_ids` are the response ids of each trace that tie nothing.
+    Wants `depth` on the facts.
     """
     inherited = [*_INHERITED, *columns_of(facts)]
     named = _by_trace(facts, [*inherited, *_CONVERSATION]).with_columns(
-        sets.alias("set"), kin.alias("kin")
+        sets.alias("set"), kin.alias("kin"), worn_ids.alias("worn_response_ids")
     )
+    worn = pl.col("worn_response_ids").list.len().clip(upper_bound=_MOST_WORN)
+    version_in_set = pl.col("version") + worn.cast(_SUM) * pl.lit(_WORN, _SUM)
     alone = {name for name in ("set", "kin") if named[name].n_unique() == named.height}
 
     def over(column: pl.Expr, summed_up: Callable[[pl.Expr], pl.Expr], group: str) -> pl.Expr:
@@ -56,7 +68,7 @@ def identify_traces(facts: pl.DataFrame, sets: pl.Series, kin: pl.Series) -> pl.
         spans_in_set=over(pl.col("spans"), pl.Expr.sum, "kin"),
         rating_revision=over(pl.col("revision"), pl.Expr.max, "kin"),
         own_version=pl.col("version").cast(SET_VERSION),
-        set_version=over(pl.col("version"), pl.Expr.sum, "kin").cast(SET_VERSION),
+        set_version=over(version_in_set, pl.Expr.sum, "kin").cast(SET_VERSION),
         conversation_id_source=pl.when(pl.col("conversation_id").is_not_null())
         .then(pl.lit("span"))
         .when(pl.col("resource_conversation_id").is_not_null())

@@ -11,7 +11,7 @@ import polars as pl
 
 __all__ = ["same_response"]
 
-_ID: Final = ["tenant", "response_id"]
+_ID: Final = ["tenant", "response_id", "place"]
 _EMITTER: Final = [*_ID, "service_name", "scope_name"]
 _DRAWN: Final = r"^(?:\D*\d){3}"
 _DRAWN_LETTERS: Final = 20
@@ -21,11 +21,14 @@ _DRAWN_LETTERS: Final = 20
 def same_response(candidates: pl.DataFrame) -> pl.DataFrame:
     """Return pairs, `left` and `right`, that connect the candidates which are one call.
 
-    Wants `index`, tenant, response_id, service_name, scope_name, the totals and the times.
+    Wants `index`, trace, tenant, response_id, is_worn, service_name, scope_name, the totals and the
+    times. What is worn ties calls of one trace only.
     """
     response = pl.col("response_id")
     shared = candidates.select(
-        *("index", *_EMITTER, "input_total", "output_total", "started_at", "ended_at")
+        *("index", "tenant", "response_id", "service_name", "scope_name"),
+        *("input_total", "output_total", "started_at", "ended_at"),
+        place=pl.when("is_worn").then(pl.col("trace").cast(pl.Int64)).otherwise(-1),
     ).filter(response.is_not_null() & response.is_duplicated())
     # An id that no emitter shows twice says nothing against itself; nearly all are such.
     is_twice = pl.struct(_EMITTER).is_duplicated().any().over(_ID)

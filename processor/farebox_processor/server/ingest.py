@@ -19,6 +19,7 @@ from farebox_processor.live_traces import LiveTraces
 from farebox_processor.otlp import Decoded
 from farebox_processor.otlp_skeleton import Limits, read_skeleton
 from farebox_processor.pipeline import Costed, Rules, cost_requests
+from farebox_processor.rollup import RolledUp
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.steady_roll_up import roll_up_steadily
@@ -97,7 +98,7 @@ class Ingest:
         changed = self.live.dirty_sets()
         if changed.is_empty():
             return
-        rolled_up, _ = roll_up_steadily(changed, self.rules, self.metrics)
+        rolled_up, _ = self._roll_up(changed)
         self.so_far.remember(rolled_up.traces)
         self.writer.write("calls", rolled_up.calls)
         self.writer.write("traces", rolled_up.traces)
@@ -147,13 +148,16 @@ class Ingest:
             return None
         try:
             spans = self.live.with_new(priced, most=_SPANS_LOOKED_AT + 2 * priced.height)
-            rolled_up, _ = roll_up_steadily(spans, self.rules, self.metrics)
+            rolled_up, _ = self._roll_up(spans)
             return self.so_far.of_spans(priced, rolled_up.traces, self.rules.plans)
         # It is a hint: a mistake of ours in it must cost no data. A panic is no Exception.
         except BaseException:
             self.metrics.errors.labels("so_far").inc()
             _logger.exception("what conversations cost so far could not be told")
             return None
+
+    def _roll_up(self, spans: pl.DataFrame) -> tuple[RolledUp, pl.DataFrame]:
+        return roll_up_steadily(spans, self.rules, self.metrics, self.live.worn_among(spans))
 
     def _reject(self, decoded: Decoded, written: Written) -> pl.DataFrame:
         """Set aside what the decoder and the store did not take, and return frames.REJECTIONS."""

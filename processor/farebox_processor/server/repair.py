@@ -87,7 +87,12 @@ class Repair:
 
     def _stale(self, ties: pl.DataFrame, first: datetime, last: datetime) -> pl.DataFrame:
         """Return the traces stored in between whose rows are missing, or not of their set."""
-        stale = store.stale_traces(self.client, first, last)
+        stale = pl.concat(
+            [
+                store.stale_traces(self.client, first, last),
+                store.traces_tied_by_worn(self.client, first, last),
+            ]
+        ).unique()
         if ties.is_empty():
             return stale
         states = ties.join(store.trace_versions(self.client, ties), on=_TRACE, how="left")
@@ -109,7 +114,8 @@ class Repair:
         calls = store.call_versions(self.client, whole)
         traces = store.trace_versions(self.client, whole)
         spans = store.spans_of(self.client, whole)
-        rolled_up, left_out = roll_up_steadily(spans, self.rules, self.metrics)
+        worn = store.worn_responses(self.client, whole)
+        rolled_up, left_out = roll_up_steadily(spans, self.rules, self.metrics, worn)
         if left_out.height:
             calls, traces = (of.join(left_out, on=_TRACE, how="anti") for of in (calls, traces))
         wrong_calls = _wrong(rolled_up.calls, calls, _CALL)

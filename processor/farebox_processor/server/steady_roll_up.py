@@ -21,15 +21,15 @@ _NAMED: Final = 10
 
 
 def roll_up_steadily(
-    spans: pl.DataFrame, rules: Rules, metrics: Metrics
+    spans: pl.DataFrame, rules: Rules, metrics: Metrics, worn: pl.DataFrame
 ) -> tuple[RolledUp, pl.DataFrame]:
     """Roll up whole sets of traces; return the rows, and the traces of sets that got none.
 
     Those, by tenant and trace_id, are sets on which the roll up fails. Each is counted as
-    errors{where="roll_up"} and named in the log.
+    errors{where="roll_up"} and named in the log. `worn` is for the roll up.
     """
     try:
-        return roll_up_set(spans, rules), spans.select(_TRACE).clear()
+        return roll_up_set(spans, rules, worn), spans.select(_TRACE).clear()
     # A mistake of ours in one set must not cost the others; a panic in Rust code is no Exception.
     except BaseException:
         sets = sets_of(spans)
@@ -39,7 +39,7 @@ def roll_up_steadily(
     order = sets.unique().sort()
     first = sets < order[order.len() // 2]
     rolled_up, left_out = zip(
-        *(roll_up_steadily(spans.filter(half), rules, metrics) for half in (first, ~first)),
+        *(roll_up_steadily(spans.filter(half), rules, metrics, worn) for half in (first, ~first)),
         strict=True,
     )
     both = RolledUp(

@@ -8,6 +8,7 @@ import polars as pl
 from clickhouse_connect.driver.client import Client
 
 from farebox_processor.frames import PRICED_SPANS, SET_VERSION
+from farebox_processor.rollup.kin import MOST_TRACES
 from farebox_processor.store.queries import query_text, read
 from farebox_processor.store.refusals import CLIENT_ERRORS, store_error
 
@@ -20,6 +21,8 @@ __all__ = [
     "tied_calls",
     "ties_of",
     "trace_versions",
+    "traces_tied_by_worn",
+    "worn_responses",
 ]
 
 _PAGE: Final = 400
@@ -46,15 +49,31 @@ def stale_traces(client: Client, since: datetime, until: datetime) -> pl.DataFra
     return read(client, "stale_traces", {"since": since, "until": until})
 
 
+def traces_tied_by_worn(client: Client, since: datetime, until: datetime) -> pl.DataFrame:
+    """Return the traces whose rows were made before a response id of theirs was worn.
+
+    As far as a trace stored in between shows it too: tenant and trace_id.
+    """
+    names = {"since": since, "until": until, "most": MOST_TRACES}
+    return read(client, "traces_tied_by_worn", names)
+
+
+def worn_responses(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
+    """Return tenant and response_id of what `traces` show and too many traces do."""
+    pages = _pages(traces)
+    worn = [read(client, "worn_responses", names | {"most": MOST_TRACES}) for names in pages]
+    return pl.concat(worn).unique()
+
+
 def tied_calls(client: Client, since: datetime, until: datetime) -> pl.DataFrame:
     """Return the calls that may tie traces stored in between to others: what kin_calls wants."""
-    names = {"since": since, "until": until, "tenants": [], "trace_ids": []}
+    names = {"since": since, "until": until, "tenants": [], "trace_ids": [], "most": MOST_TRACES}
     return read(client, "tied_calls", names)
 
 
 def ties_of(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
     """Return the calls that may tie `traces` (tenant, trace_id) to others."""
-    nothing = {"since": _LONG_AGO + timedelta(days=1), "until": _LONG_AGO}
+    nothing = {"since": _LONG_AGO + timedelta(days=1), "until": _LONG_AGO, "most": MOST_TRACES}
     return pl.concat([read(client, "tied_calls", nothing | names) for names in _pages(traces)])
 
 

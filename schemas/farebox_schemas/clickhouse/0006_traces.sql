@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS traces
     conversation_id String CODEC(ZSTD(1)),
     conversation_id_source LowCardinality(String),
     conversation_ids UInt32,
+    worn_response_ids Array(String) CODEC(ZSTD(1)),
 
     -- Life.
     started_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),

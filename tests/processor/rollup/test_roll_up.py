@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from farebox_processor.price_book import PriceBook, load_price_book
 from farebox_processor.rollup import RolledUp, roll_up
+from farebox_processor.rollup.kin import MOST_TRACES
 from support.rows import priced_spans
 
 NATIVE = "com.anthropic.sdk.python"
@@ -285,6 +286,56 @@ class TestResponseIdsThatAreOfSeveralCalls:
         assert [
             span[-1] == other[-1] for span, (_, other) in rejections(rolled_up).items() if other
         ] == [True] * 3
+
+
+def shown_by(traces: int, **columns: Any) -> pl.DataFrame:
+    """Build two calls of two emitters in each of so many traces, all with one response id."""
+    told = {"start": 0, "end": 9, "cost": "0.01", "response_id": "one-for-all"} | columns
+    spans = priced_spans({"span_id": "a", **told}, {"span_id": "b", **told, "scope_name": NATIVE})
+    return (
+        pl.concat([spans] * traces)
+        .with_columns(trace_id=pl.format("t{}", pl.int_range(pl.len()) // 2))
+        .with_columns(content_hash=pl.int_range(pl.len(), dtype=pl.UInt64) * (1 << 42))
+    )
+
+
+class TestWornResponseIds:
+    def test_an_id_ties_no_traces_any_more_when_too_many_show_it(self, book: PriceBook) -> None:
+        tied, apart = (roll_up(shown_by(count), book) for count in (MOST_TRACES, MOST_TRACES + 1))
+
+        assert tied.calls["billed"].sum() == 1
+        assert tied.traces["spans_in_set"].unique().to_list() == [2 * MOST_TRACES]
+        assert tied.traces["worn_response_ids"].list.len().sum() == 0
+        assert apart.calls.filter("billed")["trace_id"].n_unique() == MOST_TRACES + 1
+        assert apart.calls["billed"].sum() == MOST_TRACES + 1
+        assert apart.traces["spans_in_set"].unique().to_list() == [2]
+        assert apart.traces["worn_response_ids"].to_list() == [["one-for-all"]] * (MOST_TRACES + 1)
+
+    def test_a_trace_alone_comes_to_the_same_when_it_is_told_what_is_worn(
+        self, book: PriceBook
+    ) -> None:
+        every = shown_by(MOST_TRACES + 1)
+        worn = pl.DataFrame({"tenant": [""], "response_id": ["one-for-all"]})
+
+        alone = roll_up(every.filter(trace_id="t7"), book, worn)
+
+        together = roll_up(every, book)
+        assert_frame_equal(alone.calls, together.calls.filter(trace_id="t7"))
+        assert_frame_equal(alone.traces, together.traces.filter(trace_id="t7"))
+
+    def test_what_a_worn_id_held_together_is_a_later_state_of_each_of_its_traces(
+        self, book: PriceBook
+    ) -> None:
+        version = ["own_version", "set_version"]
+        tied, apart = (
+            roll_up(shown_by(count, rating_revision=9, end_unix_nano=2 * 10**18), book)
+            .traces.filter(trace_id="t7")
+            .select(version)
+            .row(0)
+            for count in (MOST_TRACES, MOST_TRACES + 1)
+        )
+
+        assert apart > tied
 
 
 class TestWrappersAndAggregates:
