@@ -66,7 +66,7 @@ class Sender:
     waiting: list[OtlpCall]
     threads: int = 4
     retries: bool = False
-    """Whether a refused request is sent again until it is taken."""
+    """Whether a refused request is sent again until it is taken, also by a server that is away."""
     acknowledged: list[OtlpCall] = field(default_factory=list)
     refusals: list[grpc.StatusCode] = field(default_factory=list)
     some: threading.Event = field(default_factory=threading.Event)
@@ -85,12 +85,20 @@ class Sender:
         for thread in self._running:
             thread.join()
 
+    def leave_off(self) -> list[OtlpCall]:
+        """Send nothing more, and return what was never acknowledged."""
+        with self._lock:
+            unsent, self.waiting = self.waiting, []
+        self.retries = False
+        self.join()
+        return unsent + self.waiting
+
     def _send(self) -> None:
         with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
             export = channel.unary_unary(EXPORT)
             while call := self._next():
                 try:
-                    export(request_of([call]), timeout=_GIVE_UP_S)
+                    export(request_of([call]), timeout=_GIVE_UP_S, wait_for_ready=self.retries)
                 except grpc.RpcError as error:
                     with self._lock:
                         self.waiting.append(call)
