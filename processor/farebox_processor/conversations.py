@@ -4,8 +4,11 @@ The SQL view is what dashboards read; this is the same rule for files, tests and
 known in memory. A test holds the two against each other.
 """
 
+from datetime import datetime
+
 import polars as pl
 
+from farebox_processor.conversation_life import add_life
 from farebox_processor.extra_dimensions import columns_of, mapped, spread
 from farebox_processor.frames import DIMENSIONS, MONEY, TOKENS
 from farebox_processor.plans import Plans, assign_tiers
@@ -27,10 +30,11 @@ _AMOUNTS = ("exact_cost_usd", "cost_low_usd", "tool_cost_usd", "waste_usd")
 _LISTS = ("cost_statuses", "blind_to", "models")
 
 
-def summarise(traces: pl.DataFrame, plans: Plans) -> pl.DataFrame:
+def summarise(traces: pl.DataFrame, plans: Plans, *, as_of: datetime | None = None) -> pl.DataFrame:
     """Sum `traces` (frames.TRACES) up to one row per tenant and conversation, the costliest first.
 
     Traces that hold no call and name no conversation are nobody's conversation and left out.
+    Which are idle is told as of `as_of`; None stands for the latest end of these conversations.
     """
     told = traces.filter((pl.col("candidates") > 0) | (pl.col("conversation_id_source") != "trace"))
     told = told.with_columns(spread(told["dimensions"]))
@@ -58,7 +62,8 @@ def summarise(traces: pl.DataFrame, plans: Plans) -> pl.DataFrame:
     summed = summed.with_columns(
         mapped(summed.select(extra)), cost_status=_status(), exact_share=_exact_share()
     ).drop(extra)
-    return add_revenue(assign_tiers(summed, plans), plans).sort(
+    tiered = add_life(assign_tiers(summed, plans), told, plans, as_of)
+    return add_revenue(tiered, plans).sort(
         "cost_usd", "tenant", "conversation_id", descending=[True, False, False], nulls_last=True
     )
 

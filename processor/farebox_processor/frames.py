@@ -371,6 +371,7 @@ PLAN_TIERS: Final[Schema] = {
     "flat_fee_usd": MONEY,  # of a month; null where conversations are sold one by one
     "included_conversations": pl.UInt64(),  # in the flat fee; null: all of them
     "overage_price_usd": MONEY,  # of each conversation above those included
+    "idle_timeout_s": pl.UInt32(),  # silence that closes a conversation; null: none does
 }
 """The rows of ClickHouse `plans`. A plan of the tenant and feature wins over one of the tenant,
 that over one of the feature, that over the one for all."""

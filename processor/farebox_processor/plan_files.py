@@ -22,8 +22,11 @@ _KEYS: Final = (
     "flat_fee_usd",
     "included_conversations",
     "overage_price_usd",
+    "idle_timeout_s",
     "budgets",
 )
+_LONGEST_S: Final = 3_155_760_000
+"""Of times in seconds; it fits in 32 bits."""
 _CHARGED: Final = ("success", "always")
 _SCOPES: Final = ("tenant", "user", "feature")
 _PERIODS: Final = ("day", "month")
@@ -69,6 +72,7 @@ def read_plan_file(name: str, content: str, extra: tuple[str, ...] = ()) -> Plan
             else [],
             "success_outcomes": _success_outcomes(fields.get("outcomes")),
             **_flat_fee(fields),
+            "idle_timeout_s": _seconds(fields.get("idle_timeout_s")),
         },
         budgets=[
             {"plan": plan, **scope, **_budget(place)}
@@ -157,6 +161,15 @@ def _flat_fee(fields: dict[str, Place]) -> dict[str, Decimal | int | None]:
         "included_conversations": included.whole() if included else None,
         "overage_price_usd": overage.decimal() if overage else None,
     }
+
+
+def _seconds(place: Place | None) -> int | None:
+    if place is None:
+        return None
+    seconds = place.whole()
+    if seconds > _LONGEST_S:
+        place.fail(f"found {seconds}", f"write seconds, at most {_LONGEST_S}: 100 years")
+    return seconds
 
 
 def _budget(place: Place) -> dict[str, Any]:

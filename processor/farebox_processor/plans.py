@@ -86,11 +86,13 @@ def _read(file: Traversable | Path, extra: tuple[str, ...]) -> PlanFile:
 
 
 def _tier_rows(plan: PlanFile, default: PlanFile) -> Iterator[dict[str, Any]]:
-    outcomes = plan.terms["success_outcomes"]
-    if outcomes is None:
-        outcomes = default.terms["success_outcomes"] or []
+    said = {name: value for name, value in plan.terms.items() if value is not None}
+    terms = dict.fromkeys(plan.terms) | {"success_outcomes": []}
+    for name in ("success_outcomes", "idle_timeout_s"):
+        if default.terms[name] is not None:
+            terms[name] = default.terms[name]
     for tier in plan.tiers or default.tiers or []:
-        yield {"plan": plan.plan, **plan.scope, **tier, **plan.terms, "success_outcomes": outcomes}
+        yield {"plan": plan.plan, **plan.scope, **tier, **terms, **said}
 
 
 def _refuse_shared_scopes(plans: list[PlanFile]) -> None:

@@ -105,6 +105,7 @@ def _conversation(row: dict[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in ("outcome", "succeeded")},
         **{name: row[name] for name in DIMENSIONS},
         "dimensions": dict(row["dimensions"]),
+        **{name: row[name] for name in ("status", "segments", "paused_ms")},
         "started_at": _rfc3339(row["started_at"]),
         "ended_at": _rfc3339(row["ended_at"]),
     }

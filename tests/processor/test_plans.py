@@ -85,6 +85,7 @@ outcomes: {success: [signed, approved]}
 flat_fee_usd: "500"
 included_conversations: 1000
 overage_price_usd: "0.10"
+idle_timeout_s: 86400
 budgets:
   - {scope: tenant, period: month, amount_usd: "900", warn_at: ["0.9", "0.5"]}
   - {scope: user, value: ann, period: day, amount_usd: "2"}
@@ -127,12 +128,33 @@ def test_a_plan_is_read_with_all_its_terms(tmp_path: Path) -> None:
         "flat_fee_usd": Decimal(500),
         "included_conversations": 1000,
         "overage_price_usd": Decimal("0.10"),
+        "idle_timeout_s": 86_400,
     }
     of_plan = ("acme-contracts", "acme", "contracts")
     assert plans.budgets.rows() == [
         (*of_plan, "tenant", "", "month", Decimal(900), [Decimal("0.5"), Decimal("0.9")]),
         (*of_plan, "user", "ann", "day", Decimal(2), []),
     ]
+
+
+@pytest.mark.parametrize(
+    ("default", "timeouts"),
+    [("", {"default": None, "p": None}), ("idle_timeout_s: 60\n", {"default": 60, "p": 60})],
+)
+def test_a_plan_without_an_idle_timeout_has_that_of_the_default_plan(
+    tmp_path: Path, default: str, timeouts: dict[str, int | None]
+) -> None:
+    replaced, other = tmp_path / "default.yaml", tmp_path / "p.yaml"
+    replaced.write_text(f"plan: default\ntiers: [{{tier: a, price_usd: '1'}}]\n{default}")
+    other.write_text("plan: p\nfeature: f\n")
+
+    tiers = load_plans([replaced, other]).tiers
+
+    assert dict(tiers.select("plan", "idle_timeout_s").rows()) == timeouts
+
+
+def test_the_plan_that_is_shipped_closes_a_conversation_after_half_an_hour() -> None:
+    assert load_plans().tiers["idle_timeout_s"].unique().to_list() == [1800]
 
 
 ACTION = "actions: [{{action: a, price_usd: '1', charged: {}}}]\n"
@@ -181,6 +203,8 @@ BUDGET = "budgets: [{{scope: {}, period: day, amount_usd: '1'{}}}]\n"
             3,
             "stands alone; add overage_price_usd",
         ),
+        ("plan: p\nidle_timeout_s: 0\n", 2, "found '0'; write a whole number above 0"),
+        ("plan: p\nidle_timeout_s: 4000000000\n", 2, "write seconds, at most 3155760000"),
         ("plan: p\n" + BUDGET.format("team", ""), 2, "found 'team'; write one of tenant, user"),
         ("plan: p\n" + BUDGET.format("tenant", ", value: a"), 2, "name the plan's tenant"),
         ("plan: p\n" + BUDGET.format("user", ", warn_at: ['80']"), 2, "above 0 and up to 1"),

@@ -18,7 +18,7 @@ plans = typer.Typer(help="Show and check what conversations are sold for.", no_a
 
 @plans.command("show")
 def plans_show(*, json: Json = False, config: ConfigFile = None) -> None:
-    """Show every plan in use: tiers, actions, flat fees and budgets.
+    """Show every plan in use: tiers, actions, flat fees, idle timeouts and budgets.
 
     Example:
 
@@ -78,7 +78,7 @@ def _tier_table(tiers: pl.DataFrame) -> Table:
 
 
 def _terms(plan: dict[str, Any]) -> list[str]:
-    """Say what a plan sells besides tiers: actions, each with its price, and a flat fee."""
+    """Say what a plan has besides tiers: actions, each with its price, a flat fee, a timeout."""
     terms = [
         f"action {action['action']} ({action['dimension']} {action['value']}):"
         f" {money(action['price_usd'])}, charged"
@@ -90,6 +90,8 @@ def _terms(plan: dict[str, Any]) -> list[str]:
         covers = "all conversations" if included is None else f"{included:,} conversations"
         beyond = "" if overage is None else f", {money(overage)} for each above"
         terms.append(f"{money(plan['flat_fee_usd'])} a month for {covers}{beyond}")
+    if plan["idle_timeout_s"] is not None:
+        terms.append(f"closed after {plan['idle_timeout_s']:,} s of silence")
     return terms
 
 

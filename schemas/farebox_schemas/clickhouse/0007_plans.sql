@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS plans
     flat_fee_usd Nullable(Decimal(38, 18)),
     included_conversations Nullable(UInt64),
     overage_price_usd Nullable(Decimal(38, 18)),
+    idle_timeout_s Nullable(UInt32),
     -- Constant within an insert, which is what makes a load one whole.
     loaded_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
 )

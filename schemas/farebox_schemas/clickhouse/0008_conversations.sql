@@ -4,10 +4,13 @@ CREATE VIEW IF NOT EXISTS conversations AS
 WITH
     -- Every tier of the plans in force, the plan made most closely for a conversation first.
     (
-        SELECT groupArray((tenant, feature, turns_below, tokens_below, plan, tier, price_usd))
+        SELECT groupArray(
+            (tenant, feature, turns_below, tokens_below, plan, tier, price_usd, idle_timeout_s)
+        )
         FROM
         (
-            SELECT tenant, feature, turns_below, tokens_below, plan, tier, price_usd
+            SELECT
+                tenant, feature, turns_below, tokens_below, plan, tier, price_usd, idle_timeout_s
             FROM plans
             WHERE loaded_at = (SELECT max(loaded_at) FROM plans)
             ORDER BY tenant != '' DESC, feature != '' DESC, plan, position
@@ -70,6 +73,25 @@ WITH
             ),
         priced_actions
     ) AS action_index,
+    -- The life of a conversation, as in conversation_life.py: its traces by their start, when the
+    -- first of them, the first two, ... had all ended, and when the last end among them was.
+    arrayMap(part -> part.1, arraySort(parts)) AS starts,
+    arrayMap(part -> part.2, arraySort(parts)) AS ends,
+    arrayMap(part -> if(part.3, part.2, -9223372036854775808), arraySort(parts)) AS told_ends,
+    arrayMap(place -> (1, place), arrayEnumerate(parts)) AS earlier,
+    arrayReduceInRanges('max', earlier, ends) AS all_ended,
+    arrayReduceInRanges('max', earlier, told_ends) AS last_ended,
+    if(tier_index = 0, NULL, tiers[tier_index].8) AS timeout_s,
+    -- Nanoseconds before each trace that opened the conversation again, null before the others.
+    arrayMap(
+        (start, ended, told, start_before) -> if(
+            ifNull(start - ended > timeout_s * 1000000000, false)
+                OR (told < start AND told >= start_before),
+            greatest(start - ended, 0),
+            NULL
+        ),
+        arrayPopFront(starts), arrayPopBack(all_ended), arrayPopBack(last_ended), arrayPopBack(starts)
+    ) AS pauses,
     -- A division needs a divisor even where its result is thrown away.
     if(ifNull(cost_usd, 0) = 0, 1, cost_usd) AS divisor
 SELECT
@@ -78,6 +100,14 @@ SELECT
     started_at,
     ended_at,
     conversation_ended,
+    -- The only clock of the view, and in no row that is stored: idle is what is silent by now.
+    multiIf(
+        last_ended[-1] >= starts[-1], 'ended',
+        ifNull(ended_at + toIntervalSecond(timeout_s) < now64(9, 'UTC'), false), 'idle',
+        'open'
+    ) AS status,
+    1 + arrayCount(pause -> isNotNull(pause), pauses) AS segments,
+    toUInt64(intDiv(arraySum(pause -> ifNull(pause, 0), pauses), 1000000)) AS paused_ms,
     outcome,
     traces,
     spans,
@@ -186,6 +216,11 @@ FROM
         min(t.started_at) AS started_at,
         max(t.ended_at) AS ended_at,
         max(t.conversation_ended) AS conversation_ended,
+        groupArray((
+            toUnixTimestamp64Nano(t.started_at),
+            toUnixTimestamp64Nano(greatest(t.started_at, t.ended_at)),
+            t.conversation_ended
+        )) AS parts,
         count() AS traces,
         sum(t.spans) AS spans,
         sum(t.calls) AS calls,

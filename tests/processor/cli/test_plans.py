@@ -47,6 +47,8 @@ def test_the_tiers_of_every_plan_in_use_are_shown(run: Run, tmp_path: Path) -> N
         "default any any enterprise $0.5 no limit no limit",
         "globex globex any small $0.1 3 no limit",
         "globex globex any large $0.4 no limit no limit",
+        "default: closed after 1,800 s of silence",
+        "globex: closed after 1,800 s of silence",
     ]
 
 
@@ -56,10 +58,12 @@ def test_what_a_plan_sells_besides_tiers_is_shown(run: Run, tmp_path: Path) -> N
 
     result = run("plans", "show", FAREBOX_PLANS__PATHS=str(path))
 
-    assert result.stdout.splitlines()[-5:] == [
+    assert result.stdout.splitlines()[-7:] == [
         "acme: action ticket_resolved (feature support): $0.99, charged on success",
         "acme: action contract_review (action contract_review): $12, charged always",
         "acme: $500 a month for 1,000 conversations, $0.25 for each above",
+        "acme: closed after 1,800 s of silence",
+        "default: closed after 1,800 s of silence",
         "acme: budget of tenant acme: $2000 a month",
         "acme: budget of user ann: $5 a day, warns at 50%, 100%",
     ]

@@ -44,6 +44,10 @@ def test_the_object_has_the_names_that_programs_read(run: Any, recording: Record
             "tier_price_usd",
             "margin_usd",
             "models",
+            "status",
+            "segments",
+            "paused_ms",
+            "dimensions",
             "started_at",
             "ended_at",
         )
@@ -72,6 +76,10 @@ def test_the_object_has_the_names_that_programs_read(run: Any, recording: Record
         "tier_price_usd": "0.02",
         "margin_usd": "0.0106175",
         "models": ["gpt-4o-2026-08-06"],
+        "status": "open",
+        "segments": 1,
+        "paused_ms": 0,
+        "dimensions": {},
         "started_at": "2026-11-21T02:13:51.222833Z",
         "ended_at": "2026-11-21T02:13:51.474416Z",
     }

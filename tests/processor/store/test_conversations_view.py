@@ -1,6 +1,7 @@
 from datetime import timedelta
 from decimal import Decimal
 from itertools import count
+from random import Random
 from typing import Any
 
 import polars as pl
@@ -39,7 +40,7 @@ ACTIONS = [
 @pytest.fixture
 def plans(client: Client, tiers: Rows) -> pl.DataFrame:
     """The default plan, one for a feature and one for a tenant, written as the server does."""
-    terms = {"actions": ACTIONS, "success_outcomes": ["a", "c"]}
+    terms = {"actions": ACTIONS, "success_outcomes": ["a", "c"], "idle_timeout_s": 1800}
     rows = tiers(
         *({**tier, "price_usd": Decimal(tier["price_usd"])} | terms for tier in DEFAULT_TIERS),
         {"plan": "chat", "feature": "chat", "position": 0, "tier": "chat", "price_usd": Decimal(1),
@@ -75,11 +76,14 @@ def trace_facts(draw: st.DrawFn) -> dict[str, Any]:
     statuses = sorted(draw(st.sets(verdicts, max_size=2)))
     cost = None if statuses == ["unpriced"] else draw(money)
     exact = cost if statuses == ["exact"] else Decimal(0)
+    # Silences of the timeout and around it; and what no clock has reached, which is open.
+    minutes = draw(st.sampled_from([0, 1, 29, 30, 31, 61, 100 * 365 * 24 * 60]))
+    started_at = NOON + timedelta(minutes=minutes, seconds=draw(st.integers(0, 3)))
     return {
         "conversation_id": draw(st.sampled_from(["c-1", "c-2"])),
         "conversation_id_source": draw(st.sampled_from(["span", "trace"])),
-        "started_at": NOON - timedelta(seconds=draw(st.integers(0, 9))),
-        "ended_at": NOON + timedelta(seconds=draw(st.integers(0, 3))),
+        "started_at": started_at,
+        "ended_at": started_at + timedelta(seconds=draw(st.integers(-1, 3))),
         "conversation_ended": draw(st.booleans()),
         "candidates": draw(st.integers(0, 2)) + len(statuses),
         "billed_calls": len(statuses),
@@ -204,11 +208,45 @@ def test_the_view_is_the_sum_of_the_traces_in_sql_in_polars_and_by_hand(
     viewed = read(client, tenant)
     shown = [oracle(rows, conversation_id) for conversation_id in viewed["conversation_id"]]
     assert viewed.select(list(shown[0]) if shown else []).to_dicts() == shown
-    in_polars = summarise(frame, Plans(tiers=plans)).sort("conversation_id")
+    now = pl.DataFrame(client.query_arrow("SELECT now64(6, 'UTC')")).item()
+    in_polars = summarise(frame, Plans(tiers=plans), as_of=now).sort("conversation_id")
     same = [name for name in in_polars.columns if name not in ("exact_share", "recovery_ratio")]
     assert viewed.select(same).to_dicts() == in_polars.select(same).to_dicts()
     for name in ("exact_share", "recovery_ratio"):
         assert viewed[name].cast(pl.Float64).to_list() == pytest.approx(in_polars[name].to_list())
+
+
+def lives(seed: int, conversations: int) -> list[dict[str, Any]]:
+    """Return traces of many conversations, with few times: ties, overlaps, silences of 30 min."""
+    random = Random(seed)
+    starts = (0, 1, 5, 10, 30, 31, 35, 40, 45, 70, 75, 100, 130)
+    return [
+        {
+            "tenant": f"lives-{seed}",
+            "conversation_id": f"c-{number:04}",
+            "started_at": (start := NOON + timedelta(minutes=random.choice(starts))),
+            "ended_at": start + timedelta(minutes=random.choice((-1, 0, 1, 5, 40))),
+            "conversation_ended": random.random() < 0.3,
+        }
+        for number in range(conversations)
+        for _ in range(random.randint(1, 6))
+    ]
+
+
+def test_the_life_of_a_conversation_is_the_same_in_sql_and_in_polars(
+    client: Client, plans: pl.DataFrame, traces: Rows
+) -> None:
+    told = [facts | {"trace_id": f"{number:032x}"} for number, facts in enumerate(lives(1, 1_000))]
+    frame = traces(*told)
+
+    Writer(client).write("traces", frame)
+
+    columns = ("conversation_id", "segments", "paused_ms", "status")
+    in_sql = read(client, "lives-1").select(columns)
+    [[now]] = pl.DataFrame(client.query_arrow("SELECT now64(6, 'UTC')")).rows()
+    in_polars = summarise(frame, Plans(tiers=plans), as_of=now).select(columns)
+    assert in_sql.rows() == in_polars.sort("conversation_id").rows()
+    assert in_sql["segments"].n_unique() > 3
 
 
 @pytest.mark.usefixtures("plans")
