@@ -96,6 +96,7 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
         load=lambda: load_rules(config),
         publish=lambda loaded: _publish_beside(config, loaded),
         followers=(ingest, repair),
+        metrics=metrics,
     ).listen()
     return work, Repairing(repair, metrics, interval_s=config.live.repair_interval_s)
 

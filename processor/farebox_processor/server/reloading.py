@@ -9,6 +9,7 @@ from typing import Protocol
 
 from farebox_processor.errors import FareboxError
 from farebox_processor.pipeline import Rules
+from farebox_processor.server.metrics import Metrics
 
 __all__ = ["GoesByRules", "Reloading"]
 
@@ -30,6 +31,7 @@ class Reloading:
     publish: Callable[[Rules], None]
     """Brings what is in force into the store, for the views."""
     followers: Sequence[GoesByRules]
+    metrics: Metrics
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def listen(self) -> None:
@@ -44,8 +46,17 @@ class Reloading:
                 self.publish(rules)
             except FareboxError as error:
                 _logger.error("the rules in use are kept", extra={"reason": str(error)})
-                return False
+                return self._told("kept")
+            # Whatever it is, the server goes on by the rules that it has.
+            except Exception:
+                _logger.exception("the rules in use are kept")
+                self.metrics.errors.labels("reload").inc()
+                return self._told("kept")
             for follower in self.followers:
                 follower.rules = rules
         _logger.info("the rules were loaded", extra={"price_book": rules.book.version})
-        return True
+        return self._told("loaded")
+
+    def _told(self, result: str) -> bool:
+        self.metrics.rules_loads.labels(result).inc()
+        return result == "loaded"
