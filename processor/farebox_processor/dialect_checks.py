@@ -85,7 +85,7 @@ class At:
         try:
             re.compile(text)
             pl.Series([""]).str.contains(text)
-        except (re.error, PolarsError) as error:
+        except (re.error, OverflowError, RecursionError, PolarsError) as error:
             self.refuse(text, f"a regular expression ({error})")
         return text
 

@@ -216,6 +216,6 @@ class Common:
 
 
 def release(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version: (1, 3) of 1.3b0."""
+    """Return the leading numbers of a version: (1, 3) of 1.3b0; at most 18 digits of each."""
     numbers = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in numbers.group().split(".")) if numbers else ()
+    return tuple(int(part[:18]) for part in numbers.group().split(".")) if numbers else ()

@@ -120,7 +120,8 @@ def _read(path: Path) -> str:
 def _parse(text: str, file: str) -> Mapping[str, object]:
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    # For a value that is not of its tag, or nested too deep, PyYAML raises whatever it comes upon.
+    except Exception as error:
         raise ConfigError(f"{file}: not YAML: {error}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{file}: found {type(tree).__name__}; allowed: a mapping of settings")

@@ -39,7 +39,7 @@ def load_plans(paths: Iterable[Path] = (), extra: Iterable[str] = ()) -> Plans:
         plan.plan: plan for plan in (_read(file, tuple(extra)) for file in (*shipped, *paths))
     }
     plans = [by_name[name] for name in sorted(by_name)]
-    _refuse_shared_scopes(plans)
+    _refuse_shared_scopes(list(by_name.values()))
     rows = [row for plan in plans for row in _tier_rows(plan, by_name[DEFAULT])]
     return Plans(
         tiers=pl.DataFrame(rows, schema=PLAN_TIERS),
@@ -99,9 +99,9 @@ def _refuse_shared_scopes(plans: list[PlanFile]) -> None:
     """Refuse two plans for the same conversations: none would be made more closely for them."""
     ordered = sorted(plans, key=lambda plan: tuple(plan.scope.values()))
     for (tenant, feature), group in groupby(ordered, key=lambda plan: tuple(plan.scope.values())):
-        sharing = sorted(group, key=lambda plan: plan.plan)
+        sharing = list(group)
         if len(sharing) > 1:
-            names = ", ".join(plan.plan for plan in sharing)
+            names = ", ".join(sorted(plan.plan for plan in sharing))
             raise PriceBookError(
                 f"{sharing[-1].place}: plans {names} are all for tenant {tenant!r} and feature"
                 f" {feature!r}; give each plan its own tenant or feature"

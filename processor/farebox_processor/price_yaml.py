@@ -15,6 +15,11 @@ __all__ = ["Place", "read_yaml"]
 
 _FLOAT: Final = "tag:yaml.org,2002:float"
 _MAXIMUM_PRICE: Final = Decimal(1_000_000_000)
+_MAXIMUM_WHOLE: Final = 1_000_000_000_000_000
+_AT_MOST: Final = f"at most {_MAXIMUM_WHOLE}"
+# Nanoseconds since 1970 in 64 bits end in 2262.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
+_SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +105,37 @@ class Place:
     def whole(self) -> int:
         """Return a whole number above 0."""
         text = self.text()
-        if not text.isdecimal() or int(text) == 0:
-            self.fail(f"found '{text}'", "write a whole number above 0")
-        return int(text)
+        if (number := _whole(text)) is None:
+            self.fail(f"found '{_short(text)}'", f"write a whole number above 0, {_AT_MOST}")
+        return number
 
     def whole_key(self) -> int:
         """Return the key under which the node stands, a whole number above 0."""
         key = self.path.rpartition(".")[2]
-        if not key.isdecimal() or int(key) == 0:
-            self.fail(f"found the key '{key}'", "write a whole number of tokens above 0")
-        return int(key)
+        if (number := _whole(key)) is None:
+            advice = f"write a whole number of tokens above 0, {_AT_MOST}"
+            self.fail(f"found the key '{_short(key)}'", advice)
+        return number
 
     def day(self) -> date:
         """Return a date."""
         try:
-            return date.fromisoformat(self.text())
+            day = date.fromisoformat(self.text())
         except ValueError:
             self.fail(f"found '{self.text()}'", "write a date, as 2026-11-21")
+        if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            self.fail(f"found {day}", f"write a date from {_FIRST_YEAR} to {_LAST_YEAR}")
+        return day
 
     def clock(self) -> time:
         """Return a time of the day, UTC."""
         try:
-            return time.fromisoformat(self.text())
+            clock = time.fromisoformat(self.text())
         except ValueError:
             self.fail(f"found '{self.text()}'", 'write a time of day, as "16:30"')
+        if clock.tzinfo is not None:
+            self.fail(f"found '{self.text()}'", 'write the time in UTC, as "16:30"')
+        return clock
 
     @property
     def _shown(self) -> str:
@@ -139,6 +151,22 @@ def read_yaml(name: str, content: str) -> Place:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise PriceBookError(f"{name}:{line}: {error.problem}; correct the YAML") from error
+    except yaml.reader.ReaderError as error:
+        line = content.count("\n", 0, error.position) + 1
+        raise PriceBookError(f"{name}:{line}: {error.reason}; correct the YAML") from error
+    except RecursionError as error:
+        raise PriceBookError(f"{name}:1: it is nested too deep; correct the YAML") from error
     if node is None:
         raise PriceBookError(f"{name}:1: the file is empty; remove it or write entries into it")
     return Place(name, "", node)
+
+
+def _whole(text: str) -> int | None:
+    """Return the whole number from 1 to the maximum that `text` is; null if it is none."""
+    if not text.isdecimal() or len(text) > len(str(_MAXIMUM_WHOLE)):
+        return None
+    return number if 0 < (number := int(text)) <= _MAXIMUM_WHOLE else None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -158,3 +158,9 @@ def test_a_mistake_is_refused_with_file_key_what_was_found_and_what_is_allowed(
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a readable file of a dialect"):
         load_dialects([tmp_path / "none.yaml"])
+
+
+def test_a_version_of_thousands_of_digits_is_a_version_like_any_other(dialects: Dialects) -> None:
+    number = dialects.emitter_of("opentelemetry.instrumentation.openai.v1", "9" * 5000)
+
+    assert number == dialects.emitter_of("opentelemetry.instrumentation.openai.v1", "9" * 18)
