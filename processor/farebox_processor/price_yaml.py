@@ -19,6 +19,8 @@ _MAXIMUM_WHOLE: Final = 1_000_000_000_000_000
 _AT_MOST: Final = f"at most {_MAXIMUM_WHOLE}"
 # Nanoseconds since 1970 in 64 bits end in 2262.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
+_DIGITS: Final = 18
+"""After the point of an amount in the store."""
 _SHOWN: Final = 40
 
 
@@ -99,7 +101,10 @@ class Place:
         if not value.is_finite() or value < 0:
             self.fail(f"found {text}", "a price is a finite number, not below 0")
         if value > _MAXIMUM_PRICE:
-            self.fail(f"found {text}", f"a price above {_MAXIMUM_PRICE} must be a mistake")
+            self.fail(f"found {_short(text)}", f"a price above {_MAXIMUM_PRICE} must be a mistake")
+        # The exponent is a number, since the value is finite.
+        if int(value.as_tuple().exponent) < -_DIGITS:
+            self.fail(f"found {_short(text)}", f"write at most {_DIGITS} digits after the point")
         return value
 
     def whole(self) -> int:

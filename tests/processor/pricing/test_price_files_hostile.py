@@ -81,6 +81,8 @@ FUZZED = settings(max_examples=300, deadline=None, suppress_health_check=[Health
 @example(content=(ENTRY % "").replace('"1"', '{usd: "1", per: 999999999999999999999999}'))
 @example(content=(ENTRY % "").replace('"1"', '"1e-999999999"'))
 @example(content=(ENTRY % "").replace('"1"', '"1000000000"'))
+@example(content=EXAMPLE.replace('call: "0.001"', f'call: "0.001{"9" * 5000}"'))
+@example(content=EXAMPLE.replace('low: "0.5"', 'low: "1e-999999999"'))
 @example(content=(ENTRY % "").replace('"1"', '{usd: "1", above: {100: "2", 100: "3"}}'))
 def test_a_damaged_price_file_is_usable_or_refused_with_its_place(content: str) -> None:
     accepts_or_names_the_place(content)
