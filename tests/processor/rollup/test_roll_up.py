@@ -67,9 +67,11 @@ class TestDuplicates:
     def test_what_a_cache_answers_again_does_not_take_the_place_of_the_call_that_filled_it(
         self, book: PriceBook, around: dict[str, Any]
     ) -> None:
-        replayed = {"cost": "0", "cost_reason": "response_cache_hit", "scope_name": "litellm"}
+        gateway = {"scope_name": "litellm"}
+        replayed = {"cost": "0", "cost_reason": "response_cache_hit", **gateway}
+        asked = {"trace_id": "1", "cost": "0.01", "response_id": "r1", **gateway}
         spans = priced_spans(
-            {"span_id": "asked", "trace_id": "1", "cost": "0.01", "response_id": "r1"},
+            {"span_id": "asked", **asked},
             {"span_id": "around", "trace_id": "2", "start": 60, "cost": "0.01", **around},
             {"span_id": "hit", "trace_id": "2", "parent": "around", "start": 60, **replayed},
         )
