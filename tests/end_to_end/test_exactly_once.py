@@ -213,6 +213,8 @@ def everything(client: Client) -> list[list[tuple[Any, ...]]]:
 
 replicas = st.integers(0, 1)
 some_spans = st.lists(st.sampled_from(SENDABLE), min_size=1, max_size=5)
+# Left to chance, the two records of a call are seldom both there.
+of_one_call = st.sampled_from(ONE_CALL).map(lambda pair: [(span, 0) for span in pair])
 
 
 class Delivery(RuleBasedStateMachine):
@@ -240,6 +242,15 @@ class Delivery(RuleBasedStateMachine):
         self.sent |= set(spans)
         if self.replicas[number].send(spans):
             self.acknowledged |= set(spans)
+
+    @rule(pair=of_one_call, number=replicas, apart=st.booleans(), follows_up=st.booleans())
+    def send_both_records_of_a_call(
+        self, pair: list[tuple[Any, int]], number: int, apart: bool, follows_up: bool
+    ) -> None:
+        for record, replica in zip(pair, (number, 1 - number if apart else number), strict=True):
+            self.send([record], replica)
+            if follows_up:
+                self.follow_up(replica)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data(), number=replicas)
