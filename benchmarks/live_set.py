@@ -11,7 +11,7 @@ import psutil
 from benchmarks.chain import rules
 from benchmarks.payloads import requests
 from farebox_processor.live_traces import LiveTraces
-from farebox_processor.pipeline import cost_requests
+from farebox_processor.pipeline import Rules, cost_requests
 
 __all__ = ["main"]
 
@@ -35,9 +35,9 @@ def main(spans: int = 1_000_000) -> None:
     print(f"{_add(live, shipped, seed=-1) * 1000:,.0f} ms for the last {_BATCH_SPANS:,}")
 
 
-def _add(live: LiveTraces, shipped: object, *, seed: int) -> float:
+def _add(live: LiveTraces, shipped: Rules, *, seed: int) -> float:
     bodies = requests(_BATCH_SPANS, spans_per_request=_REQUEST_SPANS, seed=seed)
-    priced = cost_requests(bodies, [""] * len(bodies), shipped).priced  # type: ignore[arg-type]
+    priced = cost_requests(bodies, [""] * len(bodies), shipped).priced
     begin = time.perf_counter()
     live.add(priced)
     live.dirty_sets()
@@ -47,7 +47,7 @@ def _add(live: LiveTraces, shipped: object, *, seed: int) -> float:
 
 def _resident() -> int:
     gc.collect()
-    return psutil.Process(os.getpid()).memory_info().rss
+    return int(psutil.Process(os.getpid()).memory_info().rss)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def _send(bodies: Sequence[bytes], port: int) -> None:
     service = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": _AGAIN}]})
     options = [("grpc.service_config", service)]
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        export = channel.unary_unary(_EXPORT)
+        export = channel.unary_unary(_EXPORT, None, None)
         with ThreadPoolExecutor(_SENDERS) as senders:
             for _ in senders.map(
                 lambda body: export(body, timeout=60, wait_for_ready=True), bodies
