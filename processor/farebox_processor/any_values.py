@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 __all__ = [
     "ABSENT",
@@ -49,22 +48,44 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def as_text(attributes: pl.DataFrame, rows: Rows) -> pl.Series:
-    """Return these rows of frames.ATTRIBUTES as text; null for ABSENT and for an empty value."""
-    if attributes.is_empty():
-        return pl.Series([None], dtype=pl.String).new_from_index(0, len(rows))
-    is_absent = rows == ABSENT
-    kinds = attributes["kind"].to_numpy()[np.where(is_absent, 0, rows)]
-    place = rows.astype(np.int64)
-    texts = [attributes["text"]]
-    height = len(attributes)
+    """Return these rows of frames.ATTRIBUTES as text; null for an empty value.
+
+    A row that is the height of `attributes` stands for none, and is null as well.
+    """
+    asked, place = used(rows, len(attributes))
+    texts, place_of_asked = rendered(attributes, asked)
+    with_null = pl.concat([texts, pl.Series([None], dtype=pl.String)], rechunk=True)
+    return with_null.gather(np.append(place_of_asked, np.uint32(len(texts)))[place[rows]])
+
+
+def used(rows: Rows, height: int) -> tuple[Rows, Rows]:
+    """Return which of so many rows occur among `rows`, ascending, and the place of each in that.
+
+    What lies at `height` is no row; its place is behind all others.
+    """
+    is_used = np.zeros(height + 1, dtype=np.bool_)
+    is_used[rows] = True
+    occurring = np.flatnonzero(is_used[:height]).astype(np.uint32)
+    places = np.full(height + 1, len(occurring), dtype=np.uint32)
+    places[occurring] = np.arange(len(occurring), dtype=np.uint32)
+    return occurring, places
+
+
+def rendered(attributes: pl.DataFrame, rows: Rows) -> tuple[pl.Series, Rows]:
+    """Return the texts of these rows of frames.ATTRIBUTES, and which of them each row has."""
+    kinds = attributes["kind"].to_numpy()[rows]
+    place = np.arange(len(rows), dtype=np.uint32)
+    texts = [attributes["text"].gather(rows)]
+    height = len(rows)
     for kind, render in _RENDERERS.items():
-        at = np.flatnonzero((kinds == kind) & ~is_absent)
+        at = np.flatnonzero(kinds == kind)
         if len(at):
-            rendered, which = render(attributes, pl.Series(rows[at]))
-            texts.append(rendered)
+            different, which = render(attributes, pl.Series(rows[at]))
+            texts.append(different)
             place[at] = which + height
-            height += len(rendered)
-    return pl.concat(texts)[pl.Series(pa.array(place, mask=is_absent))]
+            height += len(different)
+    # Of one chunk a gather is ten times as quick as of two.
+    return pl.concat(texts, rechunk=True), place
 
 
 def raw_as_text(kind: int, raw: bytes) -> str:

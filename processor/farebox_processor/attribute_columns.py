@@ -1,4 +1,4 @@
-"""Long attributes in, one column per key out: what a dialect or a dashboard asks a span for.
+"""Attributes in, one column per key out: what a dialect or a dashboard asks a span for.
 
 `cells = gather(attributes, height, keys)` looks every key up once; `cells.texts(...)`,
 `cells.integers(...)` and the others then cost one gather each, however many keys are asked for.
@@ -6,21 +6,59 @@ Ask `gather` for all keys that may matter, and then read only those in `cells.pr
 wanted keys a batch holds some 25, and a column that is null throughout costs as much as a full one.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from farebox_processor import any_values
-from farebox_processor.any_values import ABSENT, Rows
+from farebox_processor.any_values import EMPTY, Rows
 
-__all__ = ["Cells", "gather", "key_names", "positions", "texts", "with_key_ids"]
+__all__ = ["Attributes", "Cells", "gather", "texts"]
 
 _EXACT_DOUBLE: Final = 2.0**53
 """Above it a double no longer tells neighbouring whole numbers apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The attributes of a batch of spans or resources, in the order sent, one after another.
+
+    An attribute that many of them carry is held once: what is read, is read of `different`.
+    """
+
+    rows: Rows
+    """Row of the span (or of the resource) that carries each attribute, ascending."""
+    which: Rows
+    """Row of each attribute in `different`."""
+    different: pl.DataFrame
+    """frames.ATTRIBUTES: the different attributes; some may be carried by nobody."""
+    keys: pl.Series
+    """The different keys, each in the place of its `key_id`."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def key_ids(self) -> Rows:
+        """Return the place in `keys` of the key of each attribute."""
+        ids: Rows = self.different["key_id"].to_numpy()[self.which]
+        return ids
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> "Attributes":
+        """Return those of the attributes that are marked."""
+        return replace(self, rows=self.rows[kept], which=self.which[kept])
+
+    def rows_with(self, keys: Collection[str]) -> Rows:
+        """Return the rows that carry any of `keys`, ascending, each once."""
+        wanted = self.keys.is_in(list(keys)).to_numpy()
+        carrying: Rows = np.unique(self.rows[wanted[self.key_ids()]] if wanted.any() else _NO_ROWS)
+        return carrying
+
+
+_NO_ROWS: Final = np.empty(0, dtype=np.uint32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +70,18 @@ class Cells:
     Of a key that a span carries twice the last value counts.
     """
 
-    attributes: pl.DataFrame
+    different: pl.DataFrame
+    """frames.ATTRIBUTES"""
     height: int
     present: tuple[str, ...]
     """Those of the wanted keys that occur at all, in the order wanted."""
     _grid: Rows
-    """Row of `attributes` for each present key (first axis) and span; ABSENT where none."""
+    """Row of `different` for each present key (first axis) and span; its height where none."""
 
-    def positions(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
-        """Return the row of `attributes` that holds each cell: UInt32, null where absent."""
-        return self._columns(self._index(keys), keys)
-
-    def kinds(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
-        """Return what each cell holds, as frames.ATTRIBUTES numbers the kinds: UInt8."""
-        return self._columns(self.attributes["kind"][self._index(keys)], keys)
+    def are_given(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return where a cell holds a value, be it one that makes no sense: Boolean, no nulls."""
+        is_given = np.append(self.different["kind"].to_numpy() != EMPTY, False)
+        return self._columns(pl.Series(is_given[self._rows(keys)]), keys)
 
     def texts(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as text: String, null where absent or an empty value.
@@ -53,56 +89,54 @@ class Cells:
         Text is as sent; integers and doubles in decimal, booleans as true and false; arrays and
         maps as JSON ("<too deep>" beyond 30 levels); bytes as base64.
         """
-        return self._columns(any_values.as_text(self.attributes, self._rows(keys)), keys)
+        return self._columns(any_values.as_text(self.different, self._rows(keys)), keys)
 
     def integers(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as a whole number: Int64, null where it is absent or is none.
 
         Integers; doubles and texts of doubles without a fraction up to 2^53; texts of integers.
-        Not booleans. For nonsense (NaN, 1.5, "twelve", 2^63) it is null where `kinds` is not.
+        Not booleans. For nonsense (NaN, 1.5, "twelve", 2^63) it is null where `are_given` is true.
         """
-        rows = self._index(keys)
-        integer = self.attributes["integer"][rows]
-        if integer.null_count() == rows.null_count():
-            return self._columns(integer, keys)
-        text = pl.lit(self.attributes["text"][rows])
-        double = pl.lit(self.attributes["double"][rows])
+        text, double = pl.col("text"), pl.col("double")
         number = pl.coalesce(double, text.cast(pl.Float64, strict=False))
         is_whole = (number.floor() == number) & (number.abs() <= _EXACT_DOUBLE)
         whole = pl.when(is_whole).then(number).cast(pl.Int64, strict=False)
-        read = pl.coalesce(integer, text.cast(pl.Int64, strict=False), whole)
-        return self._columns(pl.select(read).to_series(), keys)
+        read = pl.coalesce("integer", text.cast(pl.Int64, strict=False), whole)
+        return self._read(keys, plain="integer", otherwise=read)
 
     def doubles(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as a number: Float64, null where it is absent or is none.
 
         Doubles as sent (NaN and infinities too), integers, texts of numbers. Not booleans.
         """
-        rows = self._index(keys)
-        double = self.attributes["double"][rows]
-        integer = self.attributes["integer"][rows].cast(pl.Float64)
-        text = self.attributes["text"][rows].cast(pl.Float64, strict=False)
-        return self._columns(pl.select(pl.coalesce(double, integer, text)).to_series(), keys)
+        text = pl.col("text").cast(pl.Float64, strict=False)
+        read = pl.coalesce("double", pl.col("integer").cast(pl.Float64), text)
+        return self._read(keys, plain="double", otherwise=read)
 
     def booleans(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
         """Return each cell as a truth value: Boolean; the texts true and false count, any case."""
-        rows = self._index(keys)
-        text = pl.lit(self.attributes["text"][rows]).str.to_lowercase()
+        text = pl.col("text").str.to_lowercase()
         spelt = pl.when(text == "true").then(True).when(text == "false").then(False)
-        read = pl.coalesce(self.attributes["boolean"][rows], spelt)
-        return self._columns(pl.select(read).to_series(), keys)
+        return self._read(keys, plain="boolean", otherwise=pl.coalesce("boolean", spelt))
+
+    def _read(self, keys: Sequence[str] | None, *, plain: str, otherwise: pl.Expr) -> pl.DataFrame:
+        """Return the column `plain`; where it does not say it all, what else says it."""
+        rows = self._rows(keys)
+        told = self.different.select("text", "integer", "double", "boolean")
+        asked, place = any_values.used(rows, told.height)
+        told = told.select(pl.all().gather(asked))
+        read = told[plain]
+        if read.null_count():
+            read = told.select(otherwise).to_series()
+        with_null = pl.concat([read, pl.Series([None], dtype=read.dtype)], rechunk=True)
+        return self._columns(with_null.gather(place[rows]), keys)
 
     def _rows(self, keys: Sequence[str] | None) -> Rows:
-        """Return the rows of `attributes` for the present ones of `keys`, key after key."""
+        """Return the rows of `different` for the present ones of `keys`, key after key."""
         if keys is None:
             return self._grid.reshape(-1)
         at = {key: index for index, key in enumerate(self.present)}
         return self._grid[[at[key] for key in keys if key in at]].reshape(-1)
-
-    def _index(self, keys: Sequence[str] | None) -> pl.Series:
-        """Return the same with null for ABSENT."""
-        rows = self._rows(keys)
-        return pl.Series(pa.array(rows, mask=rows == ABSENT))
 
     def _columns(self, flat: pl.Series, keys: Sequence[str] | None) -> pl.DataFrame:
         """Cut what `_rows` made one column into one column per key."""
@@ -118,43 +152,20 @@ class Cells:
         return pl.DataFrame(columns)
 
 
-def gather(attributes: pl.DataFrame, height: int, keys: Sequence[str]) -> Cells:
-    """Find the cells of `height` rows under `keys` in long attributes (frames.ATTRIBUTES)."""
-    attributes = with_key_ids(attributes)
-    key_ids = attributes["key_id"].to_numpy()
-    known = {name: key_id for key_id, name in enumerate(key_names(attributes))}
+def gather(attributes: Attributes, height: int, keys: Sequence[str]) -> Cells:
+    """Find the cells of `height` rows under `keys`."""
+    known = {name: key_id for key_id, name in enumerate(attributes.keys.to_list())}
     present = tuple(key for key in dict.fromkeys(keys) if key in known)
-    slots = np.full(len(known), -1, dtype=np.int32)
-    slots[[known[key] for key in present]] = np.arange(len(present), dtype=np.int32)
-    slot = slots[key_ids]
-    found = np.flatnonzero(slot >= 0)
-    grid = np.full((len(present), height), ABSENT, dtype=np.uint32)
+    # A row of the grid per key, and a last one for what nobody asked for.
+    begins = np.full(len(known), len(present) * height, dtype=np.int64)
+    begins[[known[key] for key in present]] = np.arange(len(present)) * height
+    grid = np.full((len(present) + 1) * height, len(attributes.different), dtype=np.uint32)
     # Of repeated indices numpy keeps the last assignment: the last of two equal keys wins.
-    grid[slot[found], attributes["row"].to_numpy()[found]] = found
-    return Cells(attributes, height, present, grid)
+    place = begins[attributes.different["key_id"].to_numpy()][attributes.which]
+    grid[place + attributes.rows] = attributes.which
+    return Cells(attributes.different, height, present, grid.reshape(len(present) + 1, height)[:-1])
 
 
-def positions(attributes: pl.DataFrame, height: int, keys: Sequence[str]) -> pl.DataFrame:
-    """Return, per key, the row of `attributes` that holds the cell: UInt32, null where absent."""
-    return gather(attributes, height, keys).positions(keys)
-
-
-def texts(attributes: pl.DataFrame, height: int, keys: Sequence[str]) -> pl.DataFrame:
+def texts(attributes: Attributes, height: int, keys: Sequence[str]) -> pl.DataFrame:
     """Return one String column per key, null where absent; see Cells.texts."""
     return gather(attributes, height, keys).texts(keys)
-
-
-def key_names(attributes: pl.DataFrame) -> list[str | None]:
-    """Return the distinct keys, each in the place of its `key_id`; None for ids not in use."""
-    key_ids = attributes["key_id"].to_numpy()
-    ids = int(key_ids.max()) + 1 if len(key_ids) else 0
-    sample = np.full(ids, ABSENT, dtype=np.uint32)
-    sample[key_ids] = np.arange(len(key_ids), dtype=np.uint32)
-    return attributes["key"][pl.Series(pa.array(sample, mask=sample == ABSENT))].to_list()
-
-
-def with_key_ids(attributes: pl.DataFrame) -> pl.DataFrame:
-    """Return attributes that say which keys are the same; decoded ones already do."""
-    if "key_id" in attributes.columns:
-        return attributes
-    return attributes.with_columns(key_id=pl.col("key").rank("dense").cast(pl.UInt32) - 1)

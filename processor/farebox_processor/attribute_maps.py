@@ -1,4 +1,4 @@
-"""Long attributes in, one map of texts per row out: how ClickHouse keeps what a span carries."""
+"""Attributes in, one map of texts per row out: how ClickHouse keeps what a span carries."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from farebox_processor import any_values
-from farebox_processor.attribute_columns import key_names
+from farebox_processor.attribute_columns import Attributes
 
 __all__ = ["attribute_maps", "lists_of", "offsets_of"]
 
@@ -20,7 +20,7 @@ _LONGEST: Final = 65_536
 
 
 def attribute_maps(
-    attributes: pl.DataFrame,
+    attributes: Attributes,
     height: int,
     *,
     without: Callable[[pl.Series], pl.Series],
@@ -31,10 +31,10 @@ def attribute_maps(
     `without` says which of the distinct keys to leave out. `more` holds further entries: row, key
     and value, sorted by row. Of two values under one key the last is kept.
     """
-    kept = np.flatnonzero(_kept(attributes, without))
-    rows = attributes["row"].to_numpy()[kept]
-    at = kept.astype(np.uint32)
-    keys, values = attributes["key"][pl.Series(at)], any_values.as_text(attributes, at)
+    attributes = attributes.where(_kept(attributes, without))
+    rows = attributes.rows
+    keys = attributes.keys.gather(attributes.key_ids())
+    values = any_values.as_text(attributes.different, attributes.which)
     if more is not None:
         rows = np.concatenate([rows, more["row"].to_numpy()])
         order = np.argsort(rows, kind="stable")
@@ -58,12 +58,11 @@ def lists_of(items: pl.Series, offsets: npt.NDArray[np.int64]) -> pl.Series:
     return pl.Series(pa.LargeListArray.from_arrays(pa.array(offsets), items.to_arrow()))
 
 
-def _kept(attributes: pl.DataFrame, without: Callable[[pl.Series], pl.Series]) -> _Mask:
-    names = pl.Series(key_names(attributes), dtype=pl.String)
-    unwanted = without(names).fill_null(True).to_numpy()
-    key_ids = attributes["key_id"].to_numpy()
+def _kept(attributes: Attributes, without: Callable[[pl.Series], pl.Series]) -> _Mask:
+    unwanted = without(attributes.keys).to_numpy()
+    key_ids = attributes.key_ids()
     kept: _Mask = ~unwanted[key_ids]
-    cells = attributes["row"].to_numpy().astype(np.int64) * (len(names) + 1) + key_ids
+    cells = attributes.rows.astype(np.int64) * (len(attributes.keys) + 1) + key_ids
     in_order = np.sort(cells)
     if (in_order[1:] == in_order[:-1]).any():
         _, last = np.unique(cells[::-1], return_index=True)

@@ -51,13 +51,12 @@ class Flushed:
     @classmethod
     def of(cls, bodies: Sequence[bytes], decoded: Decoded, attached: Attached) -> "Flushed":
         """Put together what is needed of a flush, and count its bytes."""
-        given = decoded.span_attributes.filter(pl.col("key").is_in(ATTACHED))
         return cls(
             bodies=bodies,
             requests=decoded.spans["request"],
             places=decoded.places,
             attached=attached,
-            repeated=frozenset(given["row"]),
+            repeated=frozenset(decoded.span_attributes.rows_with(ATTACHED).tolist()),
             size_bytes=sum(map(len, bodies)) + int(attached.attributes.estimated_size()),
         )
 

@@ -6,7 +6,6 @@ from typing import Final
 import polars as pl
 
 from farebox import attributes as names
-from farebox_processor.attribute_columns import key_names
 from farebox_processor.otlp import Decoded
 from farebox_processor.verdicts import CostStatus
 
@@ -97,14 +96,11 @@ def _proposed(calls: pl.DataFrame, decoded: Decoded) -> pl.DataFrame:
 
     A span that came with any of them keeps its own and gets none.
     """
-    keys = pl.Series(key_names(decoded.span_attributes), dtype=pl.String)
-    sent = decoded.span_attributes.filter(
-        pl.col("key_id").is_in(keys.is_in(_PROPOSED).arg_true().implode())
-    )
+    sent = pl.Series(decoded.span_attributes.rows_with(_PROPOSED))
     told = (
         (pl.col("call_kind") == "inference")
         & pl.col("cost_usd").is_not_null()
-        & ~pl.col("row").is_in(sent["row"].unique().implode())
+        & ~pl.col("row").is_in(sent.implode())
     )
     computed = pl.col("cost_status") != CostStatus.SUPPLIED
     return calls.select(

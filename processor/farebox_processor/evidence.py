@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from farebox_processor import wire
+from farebox_processor.attribute_columns import Attributes
 from farebox_processor.attribute_maps import attribute_maps, lists_of, offsets_of
 from farebox_processor.content import EVENT_CONTENT_KEYS, is_content
 from farebox_processor.enrichment import ATTACHED, Attached
@@ -137,9 +138,9 @@ def _events(events: pl.DataFrame, height: int, *, content: bool) -> pl.DataFrame
     event_names = pl.Series(batch.column("name"))
     attributes = _attributes(batch)
     if not content:
-        is_message = event_names.str.starts_with("gen_ai.")[attributes["row"]]
-        is_told = attributes["key"].is_in(EVENT_CONTENT_KEYS)
-        attributes = attributes.filter(~(is_message & is_told))
+        is_message = event_names.str.starts_with("gen_ai.").to_numpy()[attributes.rows]
+        is_told = attributes.keys.is_in(EVENT_CONTENT_KEYS).to_numpy()[attributes.key_ids()]
+        attributes = attributes.where(~(is_message & is_told))
     return _as_lists(
         {
             "Events.Timestamp": timestamps(batch.column("time_unix_nano").to_numpy()),
@@ -177,10 +178,10 @@ def _readable(message: wire.Message, sent: pl.DataFrame) -> tuple[pa.RecordBatch
     return read.batch.take(pa.array(readable)), rows[readable]
 
 
-def _attributes(batch: pa.RecordBatch) -> pl.DataFrame:
+def _attributes(batch: pa.RecordBatch) -> Attributes:
     lists = batch.column("attributes")
     most = np.full(len(lists), _MOST_ATTRIBUTES)
-    return read_attributes(lists, np.arange(len(lists)), most).frame
+    return read_attributes(lists, np.arange(len(lists)), most)[0]
 
 
 def _as_lists(columns: dict[str, pl.Series], offsets: npt.NDArray[Any]) -> pl.DataFrame:

@@ -70,18 +70,16 @@ SPANS: Final[Schema] = {
 }
 
 ATTRIBUTES: Final[Schema] = {
-    "row": pl.UInt32(),  # row of the span (or of the resource) that carries the attribute
-    "key": pl.String(),
+    "key_id": pl.UInt32(),  # place of the key among the different ones
     "kind": pl.UInt8(),  # 0 empty, 1 text, 2 boolean, 3 integer, 4 double, 5 array, 6 map, 7 bytes
     "text": pl.String(),  # text as sent, null for every other kind
     "boolean": pl.Boolean(),
     "integer": pl.Int64(),
     "double": pl.Float64(),
     "raw": pl.Binary(),  # arrays and maps as protobuf, bytes as sent; attribute_columns reads them
-    "key_id": pl.UInt32(),  # one number per distinct key of this frame, from 0 on
 }
-"""Long form, sorted by row, in the order sent. Read it through attribute_columns: there arrays and
-maps become JSON, bytes base64, and of a key that a span carries twice the last one wins."""
+"""The different attributes of a batch. Read them through attribute_columns: there arrays and maps
+become JSON, bytes base64, and of a key that a span carries twice the last one wins."""
 
 REJECTIONS: Final[Schema] = {
     "request": pl.UInt32(),

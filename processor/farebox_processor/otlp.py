@@ -5,7 +5,7 @@ Level by level, so that everything is counted before it is parsed: the skeleton 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -14,9 +14,11 @@ import polars as pl
 import pyarrow as pa
 
 from farebox_processor import attribute_columns, otlp_rejections, otlp_spans, wire
+from farebox_processor.any_values import Rows
+from farebox_processor.attribute_columns import Attributes
 from farebox_processor.errors import FareboxError, Rejection, RequestTooLargeError
 from farebox_processor.frames import SPANS
-from farebox_processor.otlp_attributes import Attributes, first_of_each, read_attributes
+from farebox_processor.otlp_attributes import first_of_each, read_attributes
 from farebox_processor.otlp_rejections import REFUSED, TAKEN, Verdicts, reject
 from farebox_processor.otlp_skeleton import Limits, Skeleton, read_skeleton
 
@@ -33,10 +35,10 @@ class Decoded:
 
     spans: pl.DataFrame
     """frames.SPANS, one row per accepted span, in the order sent."""
-    span_attributes: pl.DataFrame
-    """frames.ATTRIBUTES; `row` is the row of the span in `spans`."""
-    resource_attributes: pl.DataFrame
-    """frames.ATTRIBUTES of the distinct resources; `row` is the span's `resource_row`."""
+    span_attributes: Attributes
+    """By the row of the span in `spans`."""
+    resource_attributes: Attributes
+    """Of the distinct resources, by the span's `resource_row`."""
     resources: int
     """How many distinct resources there are: the height to ask resource_attributes with."""
     events: pl.DataFrame
@@ -65,48 +67,50 @@ def decode(
     skeleton = read_skeleton(bodies, limits)
     read = wire.SPAN.read(skeleton.spans, skeleton.request)
     scopes = wire.SCOPE.read(skeleton.scopes, skeleton.scope_request)
-    resources = _read_resources(skeleton, limits)
-    verdicts = _judge(skeleton, read, scopes, resources)
+    resources, unread_resources = _read_resources(skeleton, limits)
+    verdicts = _judge(skeleton, read, scopes, unread_resources)
 
     lists = read.batch.column("attributes")
     refusals = skeleton.refusals | _refuse_too_many_attributes(skeleton, verdicts, lists, limits)
     most = np.where(verdicts == TAKEN, limits.attributes_per_span, 0)
-    attributes = read_attributes(lists, skeleton.request, most)
-    reject(verdicts, attributes.undecodable, Rejection.UNDECODABLE)
+    attributes, undecodable = read_attributes(lists, skeleton.request, most)
+    reject(verdicts, undecodable, Rejection.UNDECODABLE)
     refusals |= otlp_rejections.refuse_empty_handed(skeleton, verdicts, len(bodies))
 
     taken = np.flatnonzero(verdicts == TAKEN)
     events = _kept(read.batch.column("events"), verdicts, limits.events_per_span)
     links = _kept(read.batch.column("links"), verdicts, limits.links_per_span)
-    spans = _spans(skeleton, tenants, read.batch, (scopes.batch, resources.frame))
-    kept = attributes.frame
+    spans = _spans(skeleton, tenants, read.batch, (scopes.batch, resources))
     if len(taken) < len(verdicts):
         spans = spans[pl.Series(taken)]
-        kept, events, links = (_renumbered(frame, taken) for frame in (kept, events, links))
+        events, links = (_renumbered(frame, taken) for frame in (events, links))
+        rows, is_kept = _new_rows(attributes.rows, taken)
+        attributes = replace(attributes.where(is_kept), rows=rows)
     return Decoded(
         spans=spans,
-        span_attributes=kept,
-        resource_attributes=resources.frame,
+        span_attributes=attributes,
+        resource_attributes=resources,
         resources=len(skeleton.resources),
         events=events,
         links=links,
         places=(taken - np.searchsorted(skeleton.request, skeleton.request[taken])),
         rejections=otlp_rejections.rejections(skeleton, verdicts, tenants),
         refusals=refusals,
-        dropped=_items(read.batch, taken) - len(kept) - len(events) - len(links),
+        dropped=_items(read.batch, taken) - len(attributes) - len(events) - len(links),
     )
 
 
-def _read_resources(skeleton: Skeleton, limits: Limits) -> Attributes:
+def _read_resources(skeleton: Skeleton, limits: Limits) -> tuple[Attributes, _Rows]:
+    """Return the attributes of the resources, and the resources that could not be read."""
     read = wire.RESOURCE.read(skeleton.resources, skeleton.resource_request)
     most = np.full(len(skeleton.resources), limits.attributes_per_span)
-    attributes = read_attributes(read.batch.column("attributes"), skeleton.resource_request, most)
-    undecodable = np.union1d(read.undecodable, attributes.undecodable)
-    return Attributes(attributes.frame, undecodable)
+    lists = read.batch.column("attributes")
+    attributes, undecodable = read_attributes(lists, skeleton.resource_request, most)
+    return attributes, np.union1d(read.undecodable, undecodable)
 
 
 def _judge(
-    skeleton: Skeleton, spans: wire.Read, scopes: wire.Read, resources: Attributes
+    skeleton: Skeleton, spans: wire.Read, scopes: wire.Read, unread_resources: _Rows
 ) -> Verdicts:
     """Reject the spans that cannot be read, or told apart from others."""
     verdicts = otlp_rejections.all_taken(skeleton)
@@ -115,7 +119,7 @@ def _judge(
     reject(verdicts, spans.undecodable, Rejection.UNDECODABLE)
     for parents, undecodable in (
         (skeleton.scope, scopes.undecodable),
-        (skeleton.resource, resources.undecodable),
+        (skeleton.resource, unread_resources),
     ):
         if len(undecodable):
             rows = np.flatnonzero(np.isin(parents, undecodable))
@@ -153,10 +157,14 @@ def _kept(lists: pa.ListArray, verdicts: Verdicts, limit: int) -> pl.DataFrame:
 
 def _renumbered(frame: pl.DataFrame, taken: _Rows) -> pl.DataFrame:
     """Leave out what belongs to spans that are not taken; count `row` among those that are."""
-    rows = frame["row"].to_numpy()
-    places = np.searchsorted(taken, rows)
+    rows, is_kept = _new_rows(frame["row"].to_numpy(), taken)
+    return frame.filter(pl.Series(is_kept)).with_columns(row=pl.Series(rows))
+
+
+def _new_rows(rows: Rows, taken: _Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Return those of the rows that are taken, counted among these, and which they were."""
     is_kept = np.isin(rows, taken)
-    return frame.with_columns(row=pl.Series(places.astype(np.uint32))).filter(pl.Series(is_kept))
+    return np.searchsorted(taken, rows[is_kept]).astype(np.uint32), is_kept
 
 
 def _items(batch: pa.RecordBatch, taken: _Rows) -> int:
@@ -169,7 +177,7 @@ def _spans(
     skeleton: Skeleton,
     tenants: Sequence[str],
     batch: pa.RecordBatch,
-    parents: tuple[pa.RecordBatch, pl.DataFrame],
+    parents: tuple[pa.RecordBatch, Attributes],
 ) -> pl.DataFrame:
     """Put together what a span says, what its scope and resource say, and where it came from."""
     scopes, resource_attributes = parents

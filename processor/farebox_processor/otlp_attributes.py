@@ -1,6 +1,5 @@
-"""Lists of serialised KeyValues in, long attributes (frames.ATTRIBUTES) out."""
+"""Lists of serialised KeyValues in, the attributes of a batch of spans or resources out."""
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -9,8 +8,9 @@ import polars as pl
 import pyarrow as pa
 
 from farebox_processor import any_values, wire
+from farebox_processor.attribute_columns import Attributes
 
-__all__ = ["Attributes", "first_of_each", "read_attributes"]
+__all__ = ["first_of_each", "read_attributes"]
 
 _Rows: TypeAlias = npt.NDArray[np.int64]
 
@@ -18,33 +18,26 @@ _LONGEST_KEY: Final = 256
 """Characters of a key that are kept; nothing that is priced has a longer name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """The attributes of a batch of spans or resources."""
+def read_attributes(lists: pa.ListArray, requests: _Rows, most: _Rows) -> tuple[Attributes, _Rows]:
+    """Read the attributes of each row: the first `most` of them, a number per row.
 
-    frame: pl.DataFrame
-    """frames.ATTRIBUTES"""
-    undecodable: _Rows
-    """Rows (of the lists) with an attribute that could not be read, ascending."""
-
-
-def read_attributes(lists: pa.ListArray, requests: _Rows, most: _Rows) -> Attributes:
-    """Read the attributes of each row: the first `most` of them, a number per row."""
+    Returns also the rows (of the lists) with an attribute that could not be read, ascending.
+    """
     rows, raw = first_of_each(lists, most)
     read, places = wire.KEY_VALUE.read_each_once(raw, requests[rows])
     value = read.batch.column("value")
     keys = read.batch.column("key").dictionary_encode()
-    key_ids = pl.Series(keys.indices).cast(pl.UInt32)
-    names = _shortened(pl.Series(keys.dictionary), _longest(keys.dictionary), _LONGEST_KEY)
     different = {
-        "key": names[key_ids],
-        "key_id": key_ids,
+        "key_id": pl.Series(keys.indices).cast(pl.UInt32),
         **_value_columns(value.flatten(), longest=_longest(raw)),
     }
-    at = pl.Series(places).cast(pl.UInt32)
-    columns = {name: _at(column, at) for name, column in different.items()}
-    frame = pl.DataFrame({"row": rows.astype(np.uint32), **columns})
-    return Attributes(frame, np.unique(rows[read.undecodable]))
+    attributes = Attributes(
+        rows=rows.astype(np.uint32),
+        which=places.astype(np.uint32),
+        different=pl.DataFrame(different),
+        keys=_shortened(pl.Series(keys.dictionary), _longest(keys.dictionary), _LONGEST_KEY),
+    )
+    return attributes, np.unique(rows[read.undecodable])
 
 
 def first_of_each(lists: pa.ListArray, most: _Rows) -> tuple[_Rows, pa.Array]:
@@ -88,12 +81,6 @@ def _series(array: pa.Array, dtype: pl.DataType) -> pl.Series:
     if array.null_count == len(array):
         return _nulls(dtype, len(array))
     return pl.Series(array)
-
-
-def _at(column: pl.Series, places: pl.Series) -> pl.Series:
-    if column.null_count() == len(column):
-        return _nulls(column.dtype, len(places))
-    return column.gather(places)
 
 
 def _nulls(dtype: pl.DataType, height: int) -> pl.Series:

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from farebox_processor.attribute_columns import gather
+from farebox_processor.attribute_columns import Attributes, gather
 from farebox_processor.dialects import Dialects
 
 __all__ = [
@@ -31,7 +31,6 @@ SPAN_NAME: Final = "@span_name"
 IS_FAILED: Final = "@is_failed"
 
 _ERROR: Final = 2  # status code of OTLP
-_EMPTY: Final = 0  # kind of an attribute without a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def invalid_column(key: str) -> str:
     return f"!{key}"
 
 
-def widen(spans: pl.DataFrame, attributes: pl.DataFrame, dialects: Dialects) -> Wide:
+def widen(spans: pl.DataFrame, attributes: Attributes, dialects: Dialects) -> Wide:
     """Gather what the dialects ask for from the attributes of `spans`."""
     own = spans.select(
         pl.col("span_name").alias(SPAN_NAME),
@@ -89,19 +88,17 @@ def widen(spans: pl.DataFrame, attributes: pl.DataFrame, dialects: Dialects) -> 
         .alias(number_column(key))
         for key in number_keys
     )
-    kinds = cells.kinds(number_keys)
-    invalid = [key for key in number_keys if _has_nonsense(numbers[number_column(key)], kinds[key])]
-    nonsense = [
-        (numbers[number_column(key)].is_null() & (kinds[key] > _EMPTY).fill_null(False)).alias(
-            invalid_column(key)
-        )
-        for key in invalid
-    ]
+    nonsense = _nonsense(numbers, cells.are_given(number_keys))
     return Wide(
-        cells=pl.DataFrame([*own, *numbers, *cells.texts(text_keys), *nonsense]),
-        held=Held(frozenset(number_keys), frozenset(text_keys), frozenset(invalid)),
+        cells=pl.DataFrame([*own, *numbers, *cells.texts(text_keys), *nonsense.values()]),
+        held=Held(frozenset(number_keys), frozenset(text_keys), frozenset(nonsense)),
     )
 
 
-def _has_nonsense(number: pl.Series, kind: pl.Series) -> bool:
-    return number.null_count() > kind.null_count()
+def _nonsense(numbers: pl.DataFrame, given: pl.DataFrame) -> dict[str, pl.Series]:
+    """Return by its key where an attribute is given and no count, of those that are that at all."""
+    return {
+        key: (is_given & numbers[number_column(key)].is_null()).alias(invalid_column(key))
+        for key, is_given in given.to_dict().items()
+        if is_given.sum() > numbers[number_column(key)].count()
+    }

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from farebox_processor.attribute_columns import texts
+from farebox_processor.attribute_columns import Attributes, texts
 from farebox_processor.dialect_model import DIMENSION_NAMES, Common
 from farebox_processor.extra_dimensions import mapped
 from farebox_processor.usage_cells import IS_FAILED, Held, Wide
@@ -23,11 +23,11 @@ LONGEST_EXTRA: Final = 256
 
 
 def read_dimensions(
-    wide: Wide, resources: pl.DataFrame, resource_rows: pl.Series, common: Common
+    wide: Wide, resources: Attributes, resource_rows: pl.Series, common: Common
 ) -> pl.DataFrame:
     """Return conversation, turn, user and the other dimensions of frames.USAGE.
 
-    `resources` are the long attributes of the resources, `resource_rows` the resource of each span.
+    `resources` are the attributes of the resources, `resource_rows` the resource of each span.
     """
     columns = _columns(common, wide.held)
     of_resource = _of_resources(resources, resource_rows, common.resource)
@@ -56,7 +56,7 @@ def _columns(common: Common, held: Held) -> dict[str, pl.Expr]:
 
 
 def _extra_dimensions(
-    wide: Wide, resources: pl.DataFrame, rows: pl.Series, common: Common
+    wide: Wide, resources: Attributes, rows: pl.Series, common: Common
 ) -> pl.DataFrame:
     """Return the configured dimensions by their names: what the span says, else its resource."""
     keys = {name: tuple(each.attribute for each in said) for name, said in common.extra.items()}
@@ -72,7 +72,7 @@ def _extra_dimensions(
 
 
 def _of_resources(
-    resources: pl.DataFrame, rows: pl.Series, wanted: Mapping[str, tuple[str, ...]]
+    resources: Attributes, rows: pl.Series, wanted: Mapping[str, tuple[str, ...]]
 ) -> pl.DataFrame:
     """Return resource_* per span: read once per resource, then looked up."""
     height = int(rows.to_numpy().max()) + 1 if len(rows) else 0

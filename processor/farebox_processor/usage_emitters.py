@@ -3,6 +3,7 @@
 from functools import reduce
 from operator import or_
 
+import numpy as np
 import polars as pl
 
 from farebox_processor.dialect_model import DEFAULT, Dialect
@@ -32,15 +33,15 @@ def assign_emitters(spans: pl.DataFrame, wide: Wide, dialects: Dialects) -> pl.S
 
 
 def _by_scope(spans: pl.DataFrame, dialects: Dialects) -> pl.Series:
+    """Return the number that the scope decides on; the spans of a scope come one after another."""
     scope = ["scope_name", "scope_version"]
-    scopes = spans.select(scope).unique()
-    numbers = [dialects.emitter_of(name, version) for name, version in scopes.iter_rows()]
-    if len(numbers) == 1:
-        return pl.Series("emitter", numbers, dtype=pl.UInt16).new_from_index(0, spans.height)
-    known = scopes.with_columns(emitter=pl.Series(numbers, dtype=pl.UInt16))
-    return spans.select(scope).join(
-        known, on=scope, how="left", nulls_equal=True, maintain_order="left"
-    )["emitter"]
+    is_other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in scope)
+    begins = spans.select(is_other | (pl.int_range(pl.len()) == 0)).to_series().arg_true()
+    scopes = spans.select(pl.col(scope).gather(begins))
+    known = {each: dialects.emitter_of(*each) for each in set(scopes.iter_rows())}
+    numbers = pl.Series("emitter", map(known.get, scopes.iter_rows()), dtype=pl.UInt16)
+    lengths = np.diff(begins.to_numpy(), append=spans.height)
+    return numbers.gather(np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths))
 
 
 def _mark(dialect: Dialect, held: Held) -> pl.Expr | None:

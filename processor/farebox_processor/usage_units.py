@@ -5,7 +5,7 @@ from typing import Final
 import polars as pl
 
 from farebox.attributes import USAGE_ESTIMATED, USAGE_PREFIX
-from farebox_processor.attribute_columns import gather, key_names, with_key_ids
+from farebox_processor.attribute_columns import Attributes, gather
 from farebox_processor.dialects import Dialects
 from farebox_processor.frames import UNITS
 from farebox_processor.usage_reported import unit_column
@@ -17,14 +17,13 @@ RERANK_SEARCH: Final = "rerank_search"
 _QUANTITY: Final = pl.Decimal(38, 9)
 
 
-def read_own_units(attributes: pl.DataFrame, height: int, dialects: Dialects) -> pl.DataFrame:
+def read_own_units(attributes: Attributes, height: int, dialects: Dialects) -> pl.DataFrame:
     """Return the units that our own instrumentation counts: a column unit:* per unit, Decimal.
 
     Any attribute farebox.usage.<unit> counts; it may be a fraction (seconds). What is negative or
     no number is no quantity.
     """
-    attributes = with_key_ids(attributes)
-    names = [name for name in key_names(attributes) if name and _is_own_unit(name, dialects)]
+    names = [name for name in attributes.keys if _is_own_unit(name, dialects)]
     if not names:
         return pl.DataFrame()
     texts = gather(attributes, height, sorted(names)).texts()

@@ -1,29 +1,35 @@
-"""One column per key out of long attributes."""
+"""One column per key out of the attributes of a batch."""
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farebox_processor.attribute_columns import Cells, gather, key_names, positions, texts
+from farebox_processor.attribute_columns import Attributes, Cells, gather, texts
 from farebox_processor.frames import ATTRIBUTES
 
 KINDS = {str: (1, "text"), bool: (2, "boolean"), int: (3, "integer"), float: (4, "double")}
 
 
-def attributes(*cells: tuple[int, str, Any]) -> pl.DataFrame:
-    """Long attributes from (row, key, value); bytes stand for the protobuf of an array."""
+def attributes(*cells: tuple[int, str, Any]) -> Attributes:
+    """Attributes from (row, key, value); bytes stand for the protobuf of an array."""
     ids: dict[str, int] = {}
-    rows = []
-    for row, key, value in cells:
+    different: dict[str, dict[str, Any]] = {}
+    which = []
+    for _, key, value in cells:
         kind, column = KINDS.get(type(value), (0, "text") if value is None else (5, "raw"))
-        rows.append(
-            {"row": row, "key": key, "kind": kind, column: value}
-            | {"key_id": ids.setdefault(key, len(ids))}
-        )
-    return pl.DataFrame(rows, schema=ATTRIBUTES)
+        one = {"kind": kind, column: value, "key_id": ids.setdefault(key, len(ids))}
+        different.setdefault(repr(one), one)
+        which.append(list(different).index(repr(one)))
+    return Attributes(
+        rows=np.array([row for row, _, _ in cells], dtype=np.uint32),
+        which=np.array(which, dtype=np.uint32),
+        different=pl.DataFrame(list(different.values()), schema=ATTRIBUTES),
+        keys=pl.Series(list(ids), dtype=pl.String),
+    )
 
 
 SENT = attributes(
@@ -55,17 +61,6 @@ def test_texts_render_every_kind_and_are_null_where_absent_or_empty() -> None:
     }
 
 
-def test_positions_are_rows_of_the_attributes() -> None:
-    found = positions(SENT, 4, ["tokens", "unheard of", "empty"])
-
-    assert found.to_dict(as_series=False) == {
-        "tokens": [1, 3, None, 5],
-        "unheard of": [None] * 4,
-        "empty": [None, 4, None, None],
-    }
-    assert set(found.dtypes) == {pl.UInt32()}
-
-
 def test_only_keys_that_occur_are_present_and_are_read_by_default() -> None:
     found = cells("unheard of", "tokens", "model", "tokens")
 
@@ -74,8 +69,17 @@ def test_only_keys_that_occur_are_present_and_are_read_by_default() -> None:
     assert found.texts(["model"]).columns == ["model"]
 
 
-def test_kinds_tell_an_empty_value_from_an_absent_one() -> None:
-    assert cells("empty", "tokens").kinds().rows() == [(None, 3), (0, 1), (None, None), (None, 4)]
+def test_an_empty_value_is_not_given_and_nonsense_is() -> None:
+    sent = attributes((0, "tokens", "twelve"), (1, "tokens", None), (3, "tokens", 14))
+
+    assert gather(sent, 4, ["tokens", "unheard of"]).are_given(
+        ["tokens"]
+    ).to_series().to_list() == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_of_a_key_that_a_span_carries_twice_the_last_value_counts() -> None:
@@ -84,15 +88,21 @@ def test_of_a_key_that_a_span_carries_twice_the_last_value_counts() -> None:
     assert texts(sent, 2, ["a"]).rows() == [("2",), (None,)]
 
 
-def test_attributes_without_key_ids_and_filtered_ones_are_read_alike() -> None:
-    assert texts(SENT.drop("key_id"), 4, ["model", "tokens"]).equals(
-        texts(SENT, 4, ["model", "tokens"])
-    )
-    without_first_key = SENT.filter(pl.col("key") != "model")
-    assert texts(without_first_key, 4, ["model", "tokens"])["tokens"].to_list() == (
-        ["12", "13", None, "14"]
-    )
-    assert key_names(without_first_key)[0] is None
+def test_some_of_the_attributes_are_read_as_if_there_were_no_others() -> None:
+    some = SENT.where(SENT.rows != 0)
+
+    assert len(some) == 5
+    assert texts(some, 4, ["model", "tokens"]).rows() == [
+        (None, None),
+        (None, "13"),
+        (None, None),
+        (None, "14"),
+    ]
+
+
+def test_the_rows_with_some_keys_are_each_told_once() -> None:
+    assert SENT.rows_with(["finish", "tokens", "unheard of"]).tolist() == [0, 1, 3]
+    assert SENT.rows_with(["unheard of"]).tolist() == []
 
 
 def test_no_attributes_at_all_are_nulls() -> None:
