@@ -4,6 +4,8 @@ The columns are those of the collector's ClickHouse exporter, so that what reads
 ours, plus what dashboards group by. What a call cost is among the span's attributes.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +15,13 @@ import pyarrow as pa
 
 from farebox_processor import wire
 from farebox_processor.attribute_columns import Attributes
-from farebox_processor.attribute_maps import attribute_maps, lists_of, offsets_of
+from farebox_processor.attribute_maps import (
+    Dictionary,
+    attribute_maps,
+    coded_maps,
+    lists_of,
+    offsets_of,
+)
 from farebox_processor.content import EVENT_CONTENT_KEYS, is_content
 from farebox_processor.enrichment import ATTACHED, Attached
 from farebox_processor.frames import EVIDENCE
@@ -21,7 +29,7 @@ from farebox_processor.otlp import Decoded
 from farebox_processor.otlp_attributes import read_attributes
 from farebox_processor.otlp_spans import hex_ids, timestamps
 
-__all__ = ["evidence_rows"]
+__all__ = ["Evidence", "evidence_rows"]
 
 _KINDS: Final = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 _STATUSES: Final = ("Unset", "Ok", "Error")
@@ -46,17 +54,34 @@ _OUTPUT_TOKENS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Rows of `otel_traces`."""
+
+    frame: pl.DataFrame
+    """frames.EVIDENCE, but for numbers in place of texts in the columns of `dictionaries`."""
+    dictionaries: Mapping[str, Dictionary]
+
+    def decoded(self) -> pl.DataFrame:
+        """Return frames.EVIDENCE."""
+        return self.frame.with_columns(
+            dictionary.decode(self.frame[name]) for name, dictionary in self.dictionaries.items()
+        )
+
+
 def evidence_rows(
     decoded: Decoded, priced: pl.DataFrame, attached: Attached, *, content: bool = False
-) -> pl.DataFrame:
-    """Return frames.EVIDENCE, one row per span of `priced`, which has those of `decoded.spans`.
+) -> Evidence:
+    """Return one row per span of `priced`, which has those of `decoded.spans`.
 
     Prompts, answers, tool arguments and the like are left out unless `content` is asked for;
     which attributes these are is in content.py.
     """
     spans, height = decoded.spans, decoded.spans.height
-    resources = attribute_maps(decoded.resource_attributes, decoded.resources, without=_none_of)
-    said = attribute_maps(
+    resources, of_resources = coded_maps(
+        decoded.resource_attributes, decoded.resources, without=_none_of
+    )
+    said, of_said = coded_maps(
         decoded.span_attributes,
         height,
         without=_attached if content else _attached_or_content,
@@ -79,7 +104,7 @@ def evidence_rows(
         _named("status_code", _STATUSES).alias("StatusCode"),
         pl.col("status_message").alias("StatusMessage"),
     )
-    return pl.concat(
+    frame = pl.concat(
         [
             of_spans,
             _events(decoded.events, height, content=content),
@@ -88,6 +113,7 @@ def evidence_rows(
         ],
         how="horizontal",
     ).select(EVIDENCE.keys())
+    return Evidence(frame, {"ResourceAttributes": of_resources, "SpanAttributes": of_said})
 
 
 def _of_calls(priced: pl.DataFrame) -> pl.DataFrame:

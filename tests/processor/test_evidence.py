@@ -61,7 +61,7 @@ def priced(decoded: Decoded, **columns: Any) -> pl.DataFrame:
 
 def row(decoded: Decoded, *, content: bool = False, **columns: Any) -> dict[str, Any]:
     spans = priced(decoded, **columns)
-    rows = evidence_rows(decoded, spans, attach(decoded, spans), content=content)
+    rows = evidence_rows(decoded, spans, attach(decoded, spans), content=content).decoded()
     assert dict(rows.schema) == EVIDENCE
     return rows.row(0, named=True)
 
@@ -242,7 +242,7 @@ def test_the_recordings_leave_no_prompt_or_answer_behind() -> None:
     decoded = decode([path.read_bytes() for path in CORPUS], [""] * len(CORPUS))
 
     spans = priced(decoded)
-    rows = evidence_rows(decoded, spans, attach(decoded, spans))
+    rows = evidence_rows(decoded, spans, attach(decoded, spans)).decoded()
 
     stored = str(rows.select("SpanAttributes", "Events.Attributes").to_dicts())
     assert rows.height == decoded.spans.height
@@ -254,7 +254,8 @@ def test_no_spans_are_no_rows() -> None:
     decoded = decode([], [])
 
     spans = priced(decoded)
-    assert dict(evidence_rows(decoded, spans, attach(decoded, spans)).schema) == EVIDENCE
+    rows = evidence_rows(decoded, spans, attach(decoded, spans)).decoded()
+    assert dict(rows.schema) == EVIDENCE
 
 
 @pytest.mark.parametrize(

@@ -172,10 +172,11 @@ class Ingest:
     def _store_evidence(self, costed: Costed, attached: Attached) -> None:
         if self.evidence == "none":
             return
-        rows = evidence_rows(costed.decoded, costed.priced, attached, content=self.content)
+        evidence = evidence_rows(costed.decoded, costed.priced, attached, content=self.content)
+        rows = evidence.frame
         if self.evidence == "genai":
             rows = rows.filter(costed.priced["dialect"].is_not_null())
-        self.writer.write("otel_traces", rows)
+        self.writer.write("otel_traces", rows, evidence.dictionaries)
 
     def _count(self, decoded: Decoded, stored: pl.DataFrame, rejections: pl.DataFrame) -> None:
         metrics = self.metrics

@@ -1,21 +1,27 @@
 """Frames in, rows in ClickHouse out: one block per table, refused rows set aside."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import uuid4
 
 import polars as pl
+import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
+from farebox_processor.attribute_maps import Dictionary
 from farebox_processor.errors import PermanentStoreError
 from farebox_processor.store import dead_letters
 from farebox_processor.store.refusals import CLIENT_ERRORS, store_error
 from farebox_processor.store.tables import PARTITIONS, TABLES
 
 __all__ = ["Writer", "Written"]
+
+Dictionaries: TypeAlias = Mapping[str, Dictionary]
+"""By the name of the column."""
+_NO_DICTIONARIES: Final[Dictionaries] = {}
 
 _PARTITIONS_PER_INSERT: Final = 90
 """ClickHouse refuses a block of more than 100 with an error that no waiting mends."""
@@ -33,6 +39,9 @@ _SETTINGS: Final = {
     "max_partitions_per_insert_block": 100,
     "throw_on_max_partitions_per_insert_block": 1,
 }
+
+
+_ARROW: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +70,19 @@ class Writer:
         self._client = client
         self._deduplicate = deduplicate
 
-    def write(self, table: str, frame: pl.DataFrame) -> Written:
+    def write(
+        self, table: str, frame: pl.DataFrame, dictionaries: Dictionaries = _NO_DICTIONARIES
+    ) -> Written:
         """Store the rows of `frame`, which holds at least the columns of tables.TABLES[table].
 
-        Rows that are stored already replace themselves. Raises RetryableStoreError if ClickHouse
-        cannot take the rows now: some may be stored; write the same frame again.
+        A column with a dictionary holds maps of numbers for maps of texts. Rows that are stored
+        already replace themselves. Raises RetryableStoreError if ClickHouse cannot take the rows
+        now: some may be stored; write the same frame again.
         """
         rejected = [
             refused
             for block in _blocks(frame, table)
-            for refused in self._store_or_blame(table, block)
+            for refused in self._store_or_blame(table, block, dictionaries)
         ]
         if not rejected:
             return Written(frame, frame.clear().with_columns(detail=pl.lit("")))
@@ -79,14 +91,17 @@ class Writer:
             self._store(
                 "dead_letter",
                 dead_letters.of_refused_rows(
-                    _as_stored(table, refused).with_columns(refused["detail"]), table
+                    _as_stored(table, refused, dictionaries).with_columns(refused["detail"]), table
                 ),
+                _NO_DICTIONARIES,
             )
         refused_rows = refused["_row"]
         stored = frame.with_row_index("_row").filter(~pl.col("_row").is_in(refused_rows.implode()))
         return Written(stored.drop("_row"), refused.drop("_row"))
 
-    def _store_or_blame(self, table: str, block: pl.DataFrame) -> list[pl.DataFrame]:
+    def _store_or_blame(
+        self, table: str, block: pl.DataFrame, dictionaries: Dictionaries
+    ) -> list[pl.DataFrame]:
         """Store `block`, halving what is refused until the rows to blame stand alone.
 
         Returns those rows with their `detail`. One row among n costs about 2 log2(n) inserts.
@@ -95,7 +110,7 @@ class Writer:
         while undecided:
             part = undecided.pop()
             try:
-                self._store(table, part)
+                self._store(table, part, dictionaries)
             except PermanentStoreError as error:
                 if part.height == 1 or inserts >= _INSERTS_PER_BISECTION:
                     refused.append(part.with_columns(detail=pl.lit(str(error))))
@@ -105,9 +120,9 @@ class Writer:
             inserts += 1
         return refused
 
-    def _store(self, table: str, block: pl.DataFrame) -> None:
-        rows = _as_stored(table, block)
-        body = _arrow_stream(rows)
+    def _store(self, table: str, block: pl.DataFrame, dictionaries: Dictionaries) -> None:
+        rows = _as_stored(table, block, dictionaries)
+        body = _arrow_stream(rows, dictionaries)
         # From the content alone: the same token with other rows would drop them unseen.
         content = sha256(body).hexdigest() if self._deduplicate else uuid4().hex
         try:
@@ -122,8 +137,11 @@ class Writer:
             raise store_error(error) from error
 
 
-def _as_stored(table: str, frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.select(pl.col(name).cast(dtype) for name, dtype in TABLES[table].items())
+def _as_stored(table: str, frame: pl.DataFrame, dictionaries: Dictionaries) -> pl.DataFrame:
+    return frame.select(
+        pl.col(name) if name in dictionaries else pl.col(name).cast(dtype)
+        for name, dtype in TABLES[table].items()
+    )
 
 
 def _blocks(frame: pl.DataFrame, table: str) -> Iterator[pl.DataFrame]:
@@ -139,8 +157,13 @@ def _blocks(frame: pl.DataFrame, table: str) -> Iterator[pl.DataFrame]:
     yield from numbered.with_columns(_block=block).partition_by("_block", include_key=False)
 
 
-def _arrow_stream(rows: pl.DataFrame) -> bytes:
+def _arrow_stream(rows: pl.DataFrame, dictionaries: Dictionaries) -> bytes:
     """Encode the rows as one record batch, in the layout that ClickHouse reads."""
+    table = rows.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    for name, dictionary in dictionaries.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, dictionary.encode(rows[name]))
     body = BytesIO()
-    rows.rechunk().write_ipc_stream(body, compression="lz4", compat_level=pl.CompatLevel.oldest())
+    with pa.ipc.new_stream(body, table.schema, options=_ARROW) as stream:
+        stream.write_table(table)
     return body.getvalue()
