@@ -113,7 +113,7 @@ class LiveTraces:
         reached = self._with_kin(pl.concat([named["trace"], twins["trace"]]).unique())
         self._warm(reached)
         held = self._hot.filter(pl.col("trace").is_in(reached.implode()))
-        spans = pl.concat([held, named.join(held, on=_VERSION, how="anti")])
+        spans = pl.concat([held, self._unheld(named)])
         if spans.height > most:
             sizes = spans.group_by("trace").len().sort("len", "trace")
             fit = sizes.filter(pl.col("len").cum_sum() <= most)
@@ -128,9 +128,11 @@ class LiveTraces:
 
     def worn_among(self, spans: pl.DataFrame) -> pl.DataFrame:
         """Return the response ids (tenant, response_id) of `spans` that tie nothing any more."""
+        ids = ["tenant", "response_id"]
+        if self._worn.is_empty():
+            return spans.select(ids).clear()
         is_worn = response_number().is_in(self._worn.implode())
-        shown = spans.filter(is_worn) if self._worn.len() else spans.clear()
-        return shown.select("tenant", "response_id").unique()
+        return spans.filter(is_worn).select(ids).unique().sort(ids)
 
     def settle(self) -> None:
         """Note that the dirty sets have been rolled up and stored."""
@@ -150,11 +152,20 @@ class LiveTraces:
         """Hold what is new among `priced`, and return it."""
         named = priced.select(*PRICED_SPANS).with_columns(trace=_TRACE)
         self._warm(named["trace"].unique())
-        new = named.join(self._hot, on=_VERSION, how="anti").unique(_VERSION, maintain_order=True)
+        new = self._unheld(named).unique(_VERSION, maintain_order=True)
         if new.height:
             self._hot = pl.concat([self._hot, new])
             self._link(new)
         return new
+
+    def _unheld(self, spans: pl.DataFrame) -> pl.DataFrame:
+        """Return those of `spans` that are not held; their traces are warm."""
+        is_known = pl.col("trace").is_in(self._hot["trace"].unique().implode())
+        heard_of = spans.select(is_known).to_series()
+        if not heard_of.any():
+            return spans
+        held = self._hot.filter(pl.col("trace").is_in(spans["trace"].filter(heard_of).implode()))
+        return spans.join(held, on=_VERSION, how="anti", maintain_order="left")
 
     def _link(self, new: pl.DataFrame) -> None:
         """Note the calls of new spans, and which traces they tie together."""

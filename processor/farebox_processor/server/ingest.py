@@ -42,6 +42,31 @@ class Export(Protocol):
     def __call__(self, flushed: Flushed) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Foreseen:
+    """What some spans, live ones and those of a flush, came to before these were stored."""
+
+    identities: pl.Series
+    worn: pl.DataFrame
+    rules: Rules
+    rolled_up: RolledUp
+
+    def if_of(self, spans: pl.DataFrame, worn: pl.DataFrame, rules: Rules) -> RolledUp | None:
+        """Return it if it is what `spans` come to: a set has one roll up."""
+        is_same = (
+            rules is self.rules
+            and self.worn.equals(worn)
+            and self.identities.equals(_identities(spans))
+        )
+        return self.rolled_up if is_same else None
+
+
+def _identities(spans: pl.DataFrame) -> pl.Series:
+    """Return a number for each priced span, whatever their order."""
+    identity = pl.struct("tenant", "content_hash", "rating_revision").hash()
+    return spans.select(identity.sort()).to_series()
+
+
 @dataclass(slots=True)
 class Ingest:
     """The chain between the requests and the tables. One thread at a time may use it."""
@@ -61,6 +86,8 @@ class Ingest:
     """Who else gets the spans, and what was attached to them."""
     _stored_lately: list[pl.DataFrame] = field(default_factory=list)
     _read_back: deque[pl.DataFrame] = field(default_factory=deque)
+    _foreseen: _Foreseen | None = None
+    """Of the latest flush."""
 
     def flush(self, bodies: Sequence[bytes], tenants: Sequence[str]) -> list[Verdict]:
         """Store the spans of the requests and return a verdict on each.
@@ -89,6 +116,7 @@ class Ingest:
         the roll up: they are left to repair.
         """
         lately, self._stored_lately = self._stored_lately, []
+        foreseen, self._foreseen = self._foreseen, None
         for stored in lately:
             self.live.add(stored)
         while self._read_back:
@@ -98,7 +126,10 @@ class Ingest:
         changed = self.live.dirty_sets()
         if changed.is_empty():
             return
-        rolled_up, _ = self._roll_up(changed)
+        worn = self.live.worn_among(changed)
+        rolled_up = foreseen.if_of(changed, worn, self.rules) if foreseen else None
+        if rolled_up is None:
+            rolled_up, _ = roll_up_steadily(changed, self.rules, self.metrics, worn)
         self.so_far.remember(rolled_up.traces)
         self.writer.write("calls", rolled_up.calls)
         self.writer.write("traces", rolled_up.traces)
@@ -147,17 +178,17 @@ class Ingest:
         if self.export is None and self.evidence == "none":
             return None
         try:
+            rules = self.rules
             spans = self.live.with_new(priced, most=_SPANS_LOOKED_AT + 2 * priced.height)
-            rolled_up, _ = self._roll_up(spans)
-            return self.so_far.of_spans(priced, rolled_up.traces, self.rules.plans)
+            worn = self.live.worn_among(spans)
+            rolled_up, _ = roll_up_steadily(spans, rules, self.metrics, worn)
+            self._foreseen = _Foreseen(_identities(spans), worn, rules, rolled_up)
+            return self.so_far.of_spans(priced, rolled_up.traces, rules.plans)
         # It is a hint: a mistake of ours in it must cost no data. A panic is no Exception.
         except BaseException:
             self.metrics.errors.labels("so_far").inc()
             _logger.exception("what conversations cost so far could not be told")
             return None
-
-    def _roll_up(self, spans: pl.DataFrame) -> tuple[RolledUp, pl.DataFrame]:
-        return roll_up_steadily(spans, self.rules, self.metrics, self.live.worn_among(spans))
 
     def _reject(self, decoded: Decoded, written: Written) -> pl.DataFrame:
         """Set aside what the decoder and the store did not take, and return frames.REJECTIONS."""

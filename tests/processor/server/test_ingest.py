@@ -14,6 +14,7 @@ from farebox_processor.price_book import load_price_book
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.metrics import Metrics
+from farebox_processor.server.steady_roll_up import roll_up_steadily
 from farebox_processor.store.writer import Writer
 
 CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus"
@@ -24,10 +25,10 @@ class AwayFor(Writer):
 
     refused = ""
 
-    def write(self, table, frame):
+    def write(self, table, frame, *dictionaries):
         if table == self.refused:
             raise RetryableStoreError("ClickHouse is away")
-        return super().write(table, frame)
+        return super().write(table, frame, *dictionaries)
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +231,47 @@ def test_an_agent_that_repeats_its_calls_adds_nothing_so_far(ingest, client):
     ingest.flush([call(1, "a", operation="invoke_agent")], [""])
 
     assert so_far(client, "a", 1)[:2] == ("0.0035", "1")
+
+
+def span_id(number):
+    return (bytes([number]) * 8).hex()
+
+
+@pytest.fixture
+def rolled_up(monkeypatch):
+    """Return a list to which each roll up adds the ids of its spans."""
+    rolled_up = []
+
+    def noted(spans, *rest):
+        rolled_up.append(sorted(spans["span_id"]))
+        return roll_up_steadily(spans, *rest)
+
+    monkeypatch.setattr("farebox_processor.server.ingest.roll_up_steadily", noted)
+    return rolled_up
+
+
+def test_what_a_flush_comes_to_is_worked_out_once(ingest, client, rolled_up):
+    ingest.evidence = "all"
+    for number, trace in enumerate("abb", 1):
+        ingest.flush([call(number, trace)], [""])
+        ingest.follow_up()
+
+    assert rolled_up == [[span_id(1)], [span_id(2)], [span_id(2), span_id(3)]]
+    assert count(client, "calls") == 3
+
+
+def test_what_a_flush_comes_to_is_worked_out_again_where_other_spans_were_stored(
+    ingest, client, rolled_up
+):
+    ingest.evidence = "all"
+    ingest.flush([call(1, "a"), call(2, "b")], ["", ""])
+    ingest.flush([call(3, "b")], [""])
+
+    ingest.follow_up()
+
+    everything = [span_id(1), span_id(2), span_id(3)]
+    assert rolled_up == [everything[:2], everything[2:], everything]
+    assert client.query("SELECT max(billed_calls) FROM traces FINAL").result_rows == [(2,)]
 
 
 def test_a_mistake_in_what_is_told_so_far_costs_no_data(ingest, client, monkeypatch):
