@@ -28,7 +28,11 @@ __all__ = ["LiveTraces"]
 # rolled up together.
 _TRACE: Final = pl.struct("tenant", "trace_id").hash()
 _VERSION: Final = ["trace", "span_id", "rating_revision", "end_unix_nano", "content_hash"]
-_SPANS: Final[Schema] = {**PRICED_SPANS, "trace": pl.UInt64()}
+_ALWAYS: Final = {*_VERSION, "candidate", "ended_at"}
+_SPANS: Final[Schema] = {
+    "trace": pl.UInt64(),
+    **{name: dtype for name, dtype in PRICED_SPANS.items() if name in _ALWAYS},
+}
 _CALLS: Final[Schema] = {
     "trace": pl.UInt64(),
     "response": pl.UInt64(),
@@ -106,25 +110,25 @@ class LiveTraces:
         Calls without a response id make no kin here. Traces are left out, the largest first, until
         at most so many spans are left.
         """
-        named = priced.select(*PRICED_SPANS).with_columns(trace=_TRACE)
+        named = _held(priced)
         responses = _calls_of(named)["response"].drop_nulls()
         responses = responses.filter(~responses.is_in(self._worn.implode()))
         twins = self._calls.filter(pl.col("response").is_in(responses.implode()))
         reached = self._with_kin(pl.concat([named["trace"], twins["trace"]]).unique())
         self._warm(reached)
         held = self._hot.filter(pl.col("trace").is_in(reached.implode()))
-        spans = pl.concat([held, self._unheld(named)])
+        spans = pl.concat([held, self._unheld(named)], how="diagonal")
         if spans.height > most:
             sizes = spans.group_by("trace").len().sort("len", "trace")
             fit = sizes.filter(pl.col("len").cum_sum() <= most)
             spans = spans.filter(pl.col("trace").is_in(fit["trace"].implode()))
-        return spans.drop("trace")
+        return _whole(spans)
 
     def dirty_sets(self) -> pl.DataFrame:
         """Return all spans of the traces that changed, and of the traces that are their kin."""
         reached = self._with_kin(self._dirty)
         self._warm(reached)
-        return self._hot.filter(pl.col("trace").is_in(reached.implode())).drop("trace")
+        return _whole(self._hot.filter(pl.col("trace").is_in(reached.implode())))
 
     def worn_among(self, spans: pl.DataFrame) -> pl.DataFrame:
         """Return the response ids (tenant, response_id) of `spans` that tie nothing any more."""
@@ -150,11 +154,11 @@ class LiveTraces:
 
     def _take(self, priced: pl.DataFrame) -> pl.DataFrame:
         """Hold what is new among `priced`, and return it."""
-        named = priced.select(*PRICED_SPANS).with_columns(trace=_TRACE)
+        named = _held(priced)
         self._warm(named["trace"].unique())
         new = self._unheld(named).unique(_VERSION, maintain_order=True)
         if new.height:
-            self._hot = pl.concat([self._hot, new])
+            self._hot = pl.concat([self._hot, new], how="diagonal")
             self._link(new)
         return new
 
@@ -199,7 +203,7 @@ class LiveTraces:
 
     def _warm(self, traces: pl.Series) -> None:
         """Bring back the spans of `traces` that were packed."""
-        self._hot = pl.concat([self._hot, *self._cold.take(traces)])
+        self._hot = pl.concat([self._hot, *self._cold.take(traces)], how="diagonal")
 
     def _make_room(self, new: pl.DataFrame) -> None:
         """Pack what was used least recently, and drop what is too much or too old."""
@@ -210,7 +214,7 @@ class LiveTraces:
             stays = last.filter(pl.col("at") >= self._hot.height - hot_spans // 2)
             keep = pl.col("trace").is_in(stays["trace"].implode())
             self._cold.put(self._hot.filter(~keep))
-            self._hot = self._hot.filter(keep)
+            self._hot = _without_empty(self._hot.filter(keep))
         gone = self._cold.shrink(max(0, self.max_spans - self._hot.height))
         moment = new["ended_at"].median()
         if isinstance(moment, datetime):
@@ -231,6 +235,28 @@ class LiveTraces:
         self._dirty = self._dirty.filter(~self._dirty.is_in(gone))
 
 
+def _held(priced: pl.DataFrame) -> pl.DataFrame:
+    """Return priced spans as they are held: of the hundred columns those in which anything is."""
+    return _without_empty(priced.select(*PRICED_SPANS)).with_columns(trace=_TRACE)
+
+
+def _without_empty(spans: pl.DataFrame) -> pl.DataFrame:
+    return spans.select(
+        column
+        for column in spans.get_columns()
+        if column.name in _ALWAYS or column.null_count() < spans.height
+    )
+
+
+def _whole(held: pl.DataFrame) -> pl.DataFrame:
+    """Return frames.PRICED_SPANS of spans that are held."""
+    return held.select(
+        pl.col(name) if name in held.columns else pl.lit(None, dtype).alias(name)
+        for name, dtype in PRICED_SPANS.items()
+    )
+
+
 def _calls_of(spans: pl.DataFrame) -> pl.DataFrame:
-    candidates = spans.filter("candidate").with_columns(*what_is_called())
+    held = spans.filter("candidate")
+    candidates = _whole(held).with_columns(held["trace"], *what_is_called())
     return kin_calls(candidates).select(*_CALLS)
