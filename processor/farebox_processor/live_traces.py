@@ -237,7 +237,7 @@ class LiveTraces:
 
 def _held(priced: pl.DataFrame) -> pl.DataFrame:
     """Return priced spans as they are held: of the hundred columns those in which anything is."""
-    return _without_empty(priced.select(*PRICED_SPANS)).with_columns(trace=_TRACE)
+    return _without_empty(priced.select(*PRICED_SPANS, trace=_TRACE))
 
 
 def _without_empty(spans: pl.DataFrame) -> pl.DataFrame:

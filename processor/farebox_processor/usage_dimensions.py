@@ -75,7 +75,8 @@ def _of_resources(
     resources: Attributes, rows: pl.Series, wanted: Mapping[str, tuple[str, ...]]
 ) -> pl.DataFrame:
     """Return resource_* per span: read once per resource, then looked up."""
-    height = int(rows.to_numpy().max()) + 1 if len(rows) else 0
+    # A resource may say something and have no span that was taken.
+    height = 1 + int(max(each.max(initial=0) for each in (rows.to_numpy(), resources.rows)))
     keys = sorted({key for keys in wanted.values() for key in keys})
     held = texts(resources, height, keys)
     return held.select(

@@ -40,4 +40,6 @@ def _different(traces: int, of: pl.Series, values: pl.Series) -> tuple[Index, In
 
 def _without_runs(numbers: Index) -> Index:
     """Leave out what equals the number before it."""
-    return numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]
+    is_other = np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]
+    different: Index = numbers[is_other]
+    return different

@@ -30,6 +30,8 @@ def same_response(candidates: pl.DataFrame) -> pl.DataFrame:
         *("input_total", "output_total", "started_at", "ended_at"),
         place=pl.when("is_worn").then(pl.col("trace").cast(pl.Int64)).otherwise(-1),
     ).filter(response.is_not_null() & response.is_duplicated())
+    if shared.is_empty():
+        return pl.DataFrame(schema={"left": pl.Int64, "right": pl.Int64})
     # An id that no emitter shows twice says nothing against itself; nearly all are such.
     is_twice = pl.struct(_EMITTER).is_duplicated().any().over(_ID)
     once, twice = shared.filter(~is_twice), shared.filter(is_twice)

@@ -4,8 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from farebox_processor.dialects import load_dialects
 from farebox_processor.frames import TOKENS
+from farebox_processor.otlp import decode
+from farebox_processor.usage import read_usage
 
 IN, OUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 READ, WRITE = "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_write.input_tokens"
@@ -592,6 +596,24 @@ def test_a_span_that_is_no_call_has_neither_kind_nor_dialect(read: Any) -> None:
 
 def test_a_batch_without_spans_is_a_frame_without_rows(read: Any) -> None:
     assert read().is_empty()
+
+
+def test_resources_without_spans_lend_nothing_to_the_spans_of_others() -> None:
+    request = ExportTraceServiceRequest()
+    for name in ("first", "last"):
+        group = request.resource_spans.add()
+        group.resource.attributes.add(key="session.id").value.string_value = name
+        spans = group.scope_spans.add().spans
+        if name == "first":
+            spans.add(trace_id=b"t" * 16, span_id=b"s" * 8)
+    dialects = load_dialects()
+
+    both = read_usage(decode([request.SerializeToString()], [""]), dialects)
+    del request.resource_spans[0]
+    none = read_usage(decode([request.SerializeToString()], [""]), dialects)
+
+    assert both["resource_conversation_id"].to_list() == ["first"]
+    assert none.is_empty()
 
 
 # --- dialects of packages that there is no recording of ------------------------------------------
