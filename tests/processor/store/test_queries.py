@@ -96,6 +96,19 @@ def test_no_more_conversations_than_the_limit(stored: Client) -> None:
     assert queries.conversations(stored, limit=2)["conversation_id"].to_list() == ["c-4", "c-2"]
 
 
+def test_one_conversation_is_looked_up_in_the_index_of_its_id(stored: Client) -> None:
+    names = dict.fromkeys(
+        ("since", "until", "tenant", "tier", "user_id", "feature", "service_name", "model")
+    )
+    asked = {"conversation_id": "c-2", "dimensions": [], "dimension_values": [], "limit": 20}
+
+    explained = stored.query(
+        f"EXPLAIN indexes = 1 {queries.query_text('conversations')}", parameters=names | asked
+    ).result_rows
+
+    assert any(line.strip() == "Name: conversation_id" for (line,) in explained)
+
+
 def test_the_spans_and_calls_of_a_conversation_are_those_of_its_tenant(stored: Client) -> None:
     spans = queries.spans_of_conversation(stored, "acme", "c-1")
     calls = queries.calls_of_conversation(stored, "acme", "c-1")

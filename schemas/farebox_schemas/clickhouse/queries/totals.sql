@@ -39,7 +39,7 @@ FROM conversations AS c
 WHERE c.ended_at >= ifNull({since:Nullable(DateTime64(6, 'UTC'))}, c.ended_at)
     AND c.started_at
         < ifNull({until:Nullable(DateTime64(6, 'UTC'))}, c.started_at + INTERVAL 1 SECOND)
-    AND c.tenant = ifNull({tenant:Nullable(String)}, c.tenant)
+    AND (isNull({tenant:Nullable(String)}) OR c.tenant = {tenant:Nullable(String)})
 GROUP BY value
 ORDER BY cost_usd DESC NULLS LAST, value
 LIMIT {limit:UInt32}
