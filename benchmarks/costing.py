@@ -9,41 +9,54 @@ from rich.table import Table
 
 from benchmarks.chain import rules
 from benchmarks.measuring import in_turns
-from benchmarks.payloads import requests
+from benchmarks.payloads import calls, requests
 from farebox_processor.otlp import decode
-from farebox_processor.pipeline import roll_up_set
+from farebox_processor.pipeline import cost_requests, roll_up_set
 from farebox_processor.pricing import price_spans
 from farebox_processor.usage import read_usage
 
 __all__ = ["costing"]
 
 _SPANS: Final = 32_768
+_CALLS: Final = 131_072
 _CALLS_ONE_BY_ONE: Final = 2_000
+_PEER: Final = "genai_prices.calc_price, one by one"
 
 
 def costing(rounds: int) -> list[Table]:
     """Measure what is done with spans once they are columns."""
     shipped = rules()
     bodies = requests(_SPANS, spans_per_request=8_192)
-    usage = read_usage(decode(bodies, [""] * len(bodies)), shipped.dialects)
-    priced = price_spans(usage, shipped.book)
-    calls = usage.filter("has_usage")
+    priced = cost_requests(bodies, [""] * len(bodies), shipped).priced
+    bodies = calls(_CALLS, spans_per_request=8_192)
+    decoded = decode(bodies, [""] * len(bodies))
+    usage = read_usage(decoded, shipped.dialects)
     timings = in_turns(
         {
-            "genai_prices.calc_price, one by one": _one_by_one(calls.head(_CALLS_ONE_BY_ONE)),
-            "price_spans": lambda: price_spans(calls, shipped.book),
+            _PEER: _one_by_one(usage.head(_CALLS_ONE_BY_ONE)),
+            "read_usage, price_spans": lambda: price_spans(
+                read_usage(decoded, shipped.dialects), shipped.book
+            ),
+            "price_spans": lambda: price_spans(usage, shipped.book),
             "roll_up": lambda: roll_up_set(priced, shipped),
         },
         rounds=rounds,
     )
-    counts = (_CALLS_ONE_BY_ONE, calls.height, priced.height)
-    table = Table("what", "per second", title="Costing")
+    counts = (_CALLS_ONE_BY_ONE, _CALLS, _CALLS, priced.height)
+    peer = timings[_PEER].per_cpu_second(_CALLS_ONE_BY_ONE)
+    table = Table("what", "per second", "per CPU-second", "times the first", title="Costing")
     for (name, timing), count in zip(timings.items(), counts, strict=True):
-        table.add_row(name, f"{timing.per_second(count):,.0f}")
+        per_cpu_second = timing.per_cpu_second(count)
+        table.add_row(
+            name,
+            f"{timing.per_second(count):,.0f}",
+            f"{per_cpu_second:,.0f}",
+            f"{per_cpu_second / peer:.0f}",
+        )
     return [table]
 
 
-def _one_by_one(calls: pl.DataFrame) -> Callable[[], Any]:
+def _one_by_one(usage: pl.DataFrame) -> Callable[[], Any]:
     asked = [
         (
             model,
@@ -54,7 +67,7 @@ def _one_by_one(calls: pl.DataFrame) -> Callable[[], Any]:
                 output_tokens=output,
             ),
         )
-        for model, provider, fresh, cached, output in calls.select(
+        for model, provider, fresh, cached, output in usage.select(
             "model", "provider", "input_tokens", "cache_read_tokens", "output_tokens"
         ).iter_rows()
     ]

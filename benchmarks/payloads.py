@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-__all__ = ["SPANS_PER_TRACE", "requests"]
+__all__ = ["SPANS_PER_TRACE", "calls", "requests"]
 
 _Values: TypeAlias = dict[str, Any]
 
@@ -29,7 +29,18 @@ _TOOLS: Final = ("find_order", "check_stock", "change_address", "read_log")
 def requests(spans: int, *, spans_per_request: int, seed: int = 1) -> list[bytes]:
     """Return serialized export requests that hold `spans` spans together."""
     chance = random.Random(seed)  # noqa: S311 - the same payload in every run
-    made = _traces(chance)
+    return _requests(chance, _traces(chance), spans, spans_per_request)
+
+
+def calls(count: int, *, spans_per_request: int, seed: int = 1) -> list[bytes]:
+    """Return the same with spans that are calls of models, each of them a trace of its own."""
+    chance = random.Random(seed)  # noqa: S311 - the same payload in every run
+    return _requests(chance, _calls(chance), count, spans_per_request)
+
+
+def _requests(
+    chance: random.Random, made: Iterator[tuple[str, Span]], spans: int, spans_per_request: int
+) -> list[bytes]:
     return [
         _request(chance, [next(made) for _ in range(spans_per_request)])
         for _ in range(spans // spans_per_request)
@@ -84,6 +95,19 @@ def _traces(chance: random.Random) -> Iterator[tuple[str, Span]]:
             scope, name, attributes = _tool(chance) if number % 3 == 2 else _call(chance)
             span_id = chance.randbytes(8)
             yield scope, _span((trace_id, span_id, agent), began, name, attributes | told)
+
+
+def _calls(chance: random.Random) -> Iterator[tuple[str, Span]]:
+    while True:
+        scope, name, attributes = _call(chance)
+        start = _START_UNIX_NANO + chance.randrange(3_600_000_000_000)
+        told = {
+            "gen_ai.conversation.id": f"conversation-{chance.randrange(100_000)}",
+            "user.id": f"user-{chance.randrange(5_000)}",
+            "farebox.feature": chance.choice(_FEATURES),
+        }
+        ids = (chance.randbytes(16), chance.randbytes(8), b"")
+        yield scope, _span(ids, start, name, attributes | told)
 
 
 def _span(ids: tuple[bytes, bytes, bytes], start: int, name: str, attributes: _Values) -> Span:
