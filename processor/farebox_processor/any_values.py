@@ -55,7 +55,8 @@ def as_text(attributes: pl.DataFrame, rows: Rows) -> pl.Series:
     asked, place = used(rows, len(attributes))
     texts, place_of_asked = rendered(attributes, asked)
     with_null = pl.concat([texts, pl.Series([None], dtype=pl.String)], rechunk=True)
-    return with_null.gather(np.append(place_of_asked, np.uint32(len(texts)))[place[rows]])
+    place_of_row = np.append(place_of_asked, np.uint32(len(texts)))[place]
+    return with_null.gather(place_of_row[rows])
 
 
 def used(rows: Rows, height: int) -> tuple[Rows, Rows]:
