@@ -106,6 +106,25 @@ def test_what_is_repaired_is_left_alone(client, repair, store, rules) -> None:
     assert (rows(client, "traces"), rows(client, "calls")) == before
 
 
+def test_traces_are_read_back_in_the_order_of_the_tables(
+    client, repair, store, monkeypatch
+) -> None:
+    """A page of traces then lies in one place; in any other order each page reads the table."""
+    monkeypatch.setattr("farebox_processor.server.repair._PAGE_TRACES", 8)
+    store(*(call(f"{number:032x}", "1") for number in range(64)))
+    read_back = []
+
+    def noted(asked, of):
+        read_back.extend(of["trace_id"])
+        return spans_of(asked, of)
+
+    spans_of = repair_queries.spans_of
+    monkeypatch.setattr(repair_queries, "spans_of", noted)
+    repair.run()
+
+    assert read_back == [f"{number:032x}" for number in range(64)]
+
+
 def test_configured_dimensions_are_repaired_as_they_were_rolled_up_in_memory(
     client, repair, store, roll_up_alone
 ) -> None:

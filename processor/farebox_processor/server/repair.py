@@ -87,17 +87,16 @@ class Repair:
 
     def _stale(self, ties: pl.DataFrame, first: datetime, last: datetime) -> pl.DataFrame:
         """Return the traces stored in between whose rows are missing, or not of their set."""
-        stale = pl.concat(
-            [
-                store.stale_traces(self.client, first, last),
-                store.traces_tied_by_worn(self.client, first, last),
-            ]
-        ).unique()
-        if ties.is_empty():
-            return stale
-        states = ties.join(store.trace_versions(self.client, ties), on=_TRACE, how="left")
-        parted = states.filter(pl.col("set_version").n_unique().over("group") > 1)
-        return pl.concat([stale, parted.select(_TRACE)]).unique().sort(_TRACE)
+        stale = [
+            store.stale_traces(self.client, first, last),
+            store.traces_tied_by_worn(self.client, first, last),
+        ]
+        if ties.height:
+            states = ties.join(store.trace_versions(self.client, ties), on=_TRACE, how="left")
+            parted = states.filter(pl.col("set_version").n_unique().over("group") > 1)
+            stale.append(parted.select(_TRACE))
+        # In the order of the tables: a page of traces then lies in one place of each.
+        return pl.concat(stale).unique().sort(_TRACE)
 
     def _mend(self, stale: pl.DataFrame, ties: pl.DataFrame) -> int:
         """Roll up the traces and their kin from their spans, and write the rows that differ."""
