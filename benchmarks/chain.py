@@ -23,7 +23,8 @@ from farebox_processor.store.writer import Writer
 
 __all__ = ["chain", "rules"]
 
-_SPANS: Final = 16_384
+_SPANS: Final = 49_152
+"""About 32 MiB: as much as one flush takes by default."""
 _REQUEST_SIZES: Final = (64, 512, 8_192)
 _CHAIN: Final = "decode, usage, price, roll up"
 
