@@ -146,7 +146,7 @@ def test_each_message_of_a_batch_is_billed_once_at_half_the_price(
 ) -> None:
     usage = {"input_tokens": 1000, "output_tokens": 100, "service_tier": "batch"}
     message = {
-        "id": "msg_1",
+        "id": "msg_01XFDUDYJgAACzvnptvVoYEL",
         "type": "message",
         "role": "assistant",
         "model": "claude-sonnet-4-6",

@@ -2,6 +2,7 @@
 
 import gc
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from agents import set_trace_processors
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from farebox_processor.config import Config
 from farebox_processor.demo.provider_double import ProviderDouble
@@ -28,6 +30,16 @@ _PAGE = (_DOCS / "instrument.md").read_text()
 _CALLS_A_MODEL = re.compile(
     r"\.(create|completion|generate_content|converse|invoke|run|run_sync)\("
 )
+
+
+class _Ended(SpanProcessor):
+    """Tells when a span has ended."""
+
+    def __init__(self) -> None:
+        self.one = threading.Event()
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.one.set()
 
 
 def _examples() -> Iterator[Any]:
@@ -67,11 +79,15 @@ def test_an_example_runs_and_its_calls_are_in_its_conversation(
     example: str, emitted: Any, providers: pytest.MonkeyPatch
 ) -> None:
     providers.setattr(trace, "_TRACER_PROVIDER", emitted.provider)
+    ended = _Ended()
+    emitted.provider.add_span_processor(ended)
 
     exec(compile(example, "docs/instrument.md", "exec"), {"__name__": "service"})  # noqa: S102
 
-    conversations = {span.attributes.get("gen_ai.conversation.id") for span in emitted.spans}
     if _CALLS_A_MODEL.search(example):
+        # LiteLLM ends its spans in a thread of its own.
+        assert ended.one.wait(timeout=30)
+        conversations = {span.attributes.get("gen_ai.conversation.id") for span in emitted.spans}
         assert conversations == {"chat-42"}
 
 

@@ -13,9 +13,8 @@ __all__ = ["same_response"]
 
 _ID: Final = ["tenant", "response_id", "place"]
 _EMITTER: Final = [*_ID, "service_name", "scope_name"]
-_DRAWN: Final = r"^(?:\D*\d){3}"
 _DRAWN_LETTERS: Final = 20
-"""The ids of providers have 22 letters and more, digits among them."""
+"""The ids of providers have 22 letters and more: see `_is_drawn`."""
 
 
 def same_response(candidates: pl.DataFrame) -> pl.DataFrame:
@@ -65,8 +64,7 @@ def _occasions(calls: pl.DataFrame) -> pl.DataFrame:
                 (pl.col(total).min() != pl.col(total).max()).over(_EMITTER) for total in totals
             ),
             returns=(pl.col("moment").min() != pl.col("moment").max()).over(_EMITTER),
-            is_drawn=(pl.col("response_id").str.len_chars() >= _DRAWN_LETTERS)
-            & pl.col("response_id").str.contains(_DRAWN),
+            is_drawn=_is_drawn(),
         )
         .with_columns(pl.col("differs", "returns").fill_null(False).any().over(_ID))
         .select(
@@ -78,4 +76,17 @@ def _occasions(calls: pl.DataFrame) -> pl.DataFrame:
             .then(pl.col("moment").cast(pl.UInt64))
             .otherwise(pl.lit(0, pl.UInt64)),
         )
+    )
+
+
+def _is_drawn() -> pl.Expr:
+    """Return whether an id looks like one that a provider has drawn.
+
+    Hexadecimal ids have digits enough; of 22 letters out of 62 one in fifty has but one digit, and
+    all have both cases. What people make up is in one case.
+    """
+    response = pl.col("response_id")
+    is_mixed = response.str.contains("[a-z]") & response.str.contains("[A-Z]")
+    return (response.str.len_chars() >= _DRAWN_LETTERS) & (
+        response.str.contains(r"^(?:\D*\d){3}") | (is_mixed & response.str.contains(r"\d"))
     )

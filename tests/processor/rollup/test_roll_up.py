@@ -232,12 +232,22 @@ class TestResponseIdsThatAreOfSeveralCalls:
 
         assert billed(roll_up(spans, book)) == ["s0", "s1", "s2", "s3"]
 
+    @pytest.mark.parametrize(
+        "response_id",
+        [
+            DRAWN,
+            "msg_01XFDUDYJgAACzvnptvVoYEL",
+            "resp_68a5f0c2e5b08191a7fbe1d2c3a4b5c6",
+            "0f3c9f6e-9f0e-4ecb-8a53-2f9d1c7c1f6b",
+        ],
+    )
     def test_an_id_that_a_provider_has_drawn_is_one_call_whenever_it_is_seen(
-        self, book: PriceBook
+        self, book: PriceBook, response_id: str
     ) -> None:
+        told = {"cost": "0.01", "response_id": response_id}
         spans = priced_spans(
-            {"span_id": "asked", "start": 0, "end": 2, "cost": "0.01", "response_id": DRAWN},
-            {"span_id": "fetched", "start": 90, "end": 91, "cost": "0.01", "response_id": DRAWN},
+            {"span_id": "asked", "start": 0, "end": 2, **told},
+            {"span_id": "fetched", "start": 90, "end": 91, **told},
         )
 
         assert len(billed(roll_up(spans, book))) == 1
