@@ -48,14 +48,16 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def as_text(attributes: pl.DataFrame, rows: Rows) -> pl.Series:
-    """Return these rows of frames.ATTRIBUTES as text; null for an empty value.
+    """Return these rows of frames.ATTRIBUTES as text; null for an empty value or an empty text.
 
     A row that is the height of `attributes` stands for none, and is null as well.
     """
     asked, place = used(rows, len(attributes))
     texts, place_of_asked = rendered(attributes, asked)
     with_null = pl.concat([texts, pl.Series([None], dtype=pl.String)], rechunk=True)
-    place_of_row = np.append(place_of_asked, np.uint32(len(texts)))[place]
+    is_empty = (texts == "").fill_null(False).to_numpy()
+    told = np.where(is_empty[place_of_asked], np.uint32(len(texts)), place_of_asked)
+    place_of_row = np.append(told, np.uint32(len(texts)))[place]
     return with_null.gather(place_of_row[rows])
 
 

@@ -84,7 +84,7 @@ class Cells:
         return self._columns(pl.Series(is_given[self._rows(keys)]), keys)
 
     def texts(self, keys: Sequence[str] | None = None) -> pl.DataFrame:
-        """Return each cell as text: String, null where absent or an empty value.
+        """Return each cell as text: String, null where absent, an empty value or an empty text.
 
         Text is as sent; integers and doubles in decimal, booleans as true and false; arrays and
         maps as JSON ("<too deep>" beyond 30 levels); bytes as base64.

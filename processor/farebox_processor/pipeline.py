@@ -16,9 +16,10 @@ from farebox_processor.plans import Plans
 from farebox_processor.price_book import PriceBook
 from farebox_processor.pricing import price_spans
 from farebox_processor.rollup import RolledUp, roll_up
+from farebox_processor.span_parts import in_parts
 from farebox_processor.usage import read_usage
 
-__all__ = ["Costed", "Rules", "conversations_of", "cost_requests", "roll_up_set"]
+__all__ = ["Costed", "Rules", "conversations_of", "cost_requests", "cost_spans", "roll_up_set"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,12 @@ class Costed:
 def cost_requests(bodies: Sequence[bytes], tenants: Sequence[str], rules: Rules) -> Costed:
     """Decode and price export requests, one tenant each: all that a span says on its own."""
     decoded = decode(bodies, tenants)
-    usage = read_usage(decoded, rules.dialects)
-    return Costed(decoded=decoded, priced=price_spans(usage, rules.book))
+    return Costed(decoded=decoded, priced=cost_spans(decoded, rules))
+
+
+def cost_spans(decoded: Decoded, rules: Rules) -> pl.DataFrame:
+    """Read and price the usage of decoded spans, a large batch on several processors."""
+    return in_parts(decoded, lambda part: price_spans(read_usage(part, rules.dialects), rules.book))
 
 
 def roll_up_set(priced: pl.DataFrame, rules: Rules, worn: pl.DataFrame | None = None) -> RolledUp:

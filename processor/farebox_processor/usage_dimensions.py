@@ -80,8 +80,5 @@ def _of_resources(
     keys = sorted({key for keys in wanted.values() for key in keys})
     held = texts(resources, height, keys)
     return held.select(
-        pl.coalesce(pl.when(pl.col(key) != "").then(pl.col(key)) for key in asked).alias(
-            f"resource_{name}"
-        )
-        for name, asked in wanted.items()
+        pl.coalesce(asked).alias(f"resource_{name}") for name, asked in wanted.items()
     )[rows]

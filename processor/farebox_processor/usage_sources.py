@@ -104,7 +104,7 @@ def _text(source: Source) -> pl.Expr:
         return column.str.extract(source.pattern)
     if source.path:
         return column.str.extract(_pattern(source.path, _TEXT))
-    return pl.when(column != "").then(column)
+    return column
 
 
 def _pattern(path: tuple[str, ...], value: str) -> str:

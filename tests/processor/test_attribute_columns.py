@@ -38,6 +38,7 @@ SENT = attributes(
     (0, "finish", b"\x0a\x06\x0a\x04stop"),
     (1, "tokens", "13"),
     (1, "empty", None),
+    (2, "empty", ""),
     (3, "tokens", 14.0),
     (3, "stream", True),
     (3, "finish", b"\x0a\x06\x0a\x04stop"),
@@ -91,7 +92,7 @@ def test_of_a_key_that_a_span_carries_twice_the_last_value_counts() -> None:
 def test_some_of_the_attributes_are_read_as_if_there_were_no_others() -> None:
     some = SENT.where(SENT.rows != 0)
 
-    assert len(some) == 5
+    assert len(some) == 6
     assert texts(some, 4, ["model", "tokens"]).rows() == [
         (None, None),
         (None, "13"),
@@ -174,4 +175,5 @@ def test_columns_hold_what_a_dictionary_per_row_would(
 
     found = texts(attributes(*sent), 6, keys)
 
-    assert found.rows() == ([tuple(map(row.get, keys)) for row in expected] if keys else [])
+    told = [tuple(row.get(key) or None for key in keys) for row in expected]
+    assert found.rows() == (told if keys else [])
