@@ -1,10 +1,11 @@
 """One call instruments a service, joins what is there, and says what it did."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,25 @@ def test_instrumenting_twice_changes_nothing(emitted: Any) -> None:
     assert len(emitted.provider._active_span_processor._span_processors) == processors
 
 
+@pytest.fixture
+def openai_as_it_was() -> Iterator[None]:
+    """Traceloop's instrumentation leaves the SDK wrapped when it is turned off."""
+    importlib.import_module("openai.resources")
+    before = [
+        (each, dict(vars(each)))
+        for name, module in list(sys.modules.items())
+        if name.startswith("openai.resources")
+        for each in vars(module).values()
+        if isinstance(each, type) and each.__module__ == name
+    ]
+    yield
+    for each, members in before:
+        for name, member in members.items():
+            if vars(each)[name] is not member:
+                setattr(each, name, member)
+
+
+@pytest.mark.usefixtures("openai_as_it_was")
 def test_what_the_service_turned_on_itself_is_kept(emitted: Any) -> None:
     from opentelemetry.instrumentation.openai import OpenAIInstrumentor  # noqa: PLC0415
 
@@ -65,6 +85,7 @@ def test_what_the_service_turned_on_itself_is_kept(emitted: Any) -> None:
         OpenAIInstrumentor().uninstrument()
 
 
+@pytest.mark.usefixtures("openai_as_it_was")
 def test_two_that_record_one_library_are_warned_of(
     emitted: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
