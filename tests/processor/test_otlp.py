@@ -121,7 +121,8 @@ def found(decoded: Decoded) -> list[dict[str, Any]]:
         value: Any = None
         if kind in (5, 6, 7):
             text = texts[row, keys.index(key)]
-            value = text if kind == 7 else json.loads(text)
+            # Bytes without any are an empty text, which is read as none.
+            value = (text or "") if kind == 7 else json.loads(text)
         elif kind:
             value = attribute[("text", "boolean", "integer", "double")[kind - 1]]
         rows[row]["attributes"][key] = (kind, repr(value) if kind == 4 else value)
