@@ -1,5 +1,6 @@
 """Shared by all tests: one embedded ClickHouse per process, one fresh database per test."""
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ Engine: TypeAlias = Callable[[str], Client]
 
 # Before pytest asks for the traceback of a crash: the engine takes the handlers away.
 load_engine()
+# And of a process that a test starts, on its standard error.
+os.environ["PYTHONFAULTHANDLER"] = "1"
 
 _databases = count(1)
 

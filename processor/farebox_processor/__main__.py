@@ -1,5 +1,6 @@
 """The command `farebox`."""
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -13,7 +14,29 @@ def main() -> None:
         from farebox_processor.cli.app import app  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError as error:
         sys.exit(_say_missing(error))
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if "chdb" in sys.modules:
+            _leave_at_once(end.code)
+        raise
+
+
+def _leave_at_once(code: object) -> None:
+    """End the process without the interpreter's teardown, once what was written is out.
+
+    The threads of the embedded engine outlive its connections and cannot be ended from Python;
+    now and then one crashes when the libraries are torn down below it, and a command that did
+    all it should ends with a signal: https://github.com/chdb-io/chdb-core/issues/181
+    """
+    if not (code is None or isinstance(code, int)):
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return  # nobody reads any more; the interpreter has a way to say so
+    os._exit(code or 0)
 
 
 def _say_missing(error: ModuleNotFoundError) -> int:

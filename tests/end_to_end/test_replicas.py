@@ -69,7 +69,7 @@ def test_replicas_that_are_restarted_in_turn_under_load_lose_nothing(
                 len(senders[which].acknowledged) for which in (number, 1 - number)
             )
             processes[number].stop()
-            assert processes[number].exit_code == 0
+            assert processes[number].exit_code == 0, processes[number].lines()
             processes[number] = running.enter_context(servers[number].start())
             wait_for(
                 lambda sender=senders[number], before=sent: len(sender.acknowledged) > before + 20,

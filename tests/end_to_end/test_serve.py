@@ -276,7 +276,7 @@ def deliver(server: FareboxServer, bodies: list[bytes]) -> list[list[object]]:
             reply = send_grpc(server.grpc_port, body)
             assert reply.status == grpc.StatusCode.OK
         process.stop()
-        assert process.exit_code == 0
+        assert process.exit_code == 0, process.lines()
     return read_store(server, CONVERSATIONS)
 
 

@@ -1,6 +1,6 @@
 import gzip
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from farebox_processor.clickhouse_endpoint import read_only_endpoint
+from farebox_processor.clickhouse_endpoint.engine import Engine as Statements
 from farebox_processor.clickhouse_endpoint.functions import Functions
 from farebox_processor.clickhouse_endpoint.guard import Guard
 from farebox_processor.clickhouse_endpoint.refusal import StatementRefusedError
@@ -39,7 +40,7 @@ FUNCTIONS = [
 
 
 @pytest.fixture(scope="module")
-def application(engine: Engine, engine_dsn: str) -> Starlette:
+def application(engine: Engine, engine_dsn: str) -> Iterator[Starlette]:
     """The endpoint on a database with one plan of one tier."""
     client = engine(DATABASE)
     migrate(client, DATABASE)
@@ -47,7 +48,8 @@ def application(engine: Engine, engine_dsn: str) -> Starlette:
         "INSERT INTO plans (plan, tenant, feature, position, tier, price_usd)"
         " VALUES ('default', '', '', 0, 'flat', '0.02')"
     )
-    return read_only_endpoint(engine_dsn, DATABASE)
+    with read_only_endpoint(engine_dsn, DATABASE) as application:
+        yield application
 
 
 @pytest.fixture
@@ -311,7 +313,7 @@ BREAK_OUTS = [
 
 
 def test_the_engine_by_itself_would_read_any_file(engine: Engine, canary: Path) -> None:
-    read = engine(DATABASE).command("SELECT file({path:String})", parameters={"path": str(canary)})
+    read = engine("default").command("SELECT file({path:String})", parameters={"path": str(canary)})
 
     assert read == SECRET
 
@@ -395,3 +397,42 @@ def test_nothing_but_get_and_post_is_answered(http: TestClient) -> None:
     statuses: list[Any] = [http.request(m, "/").status_code for m in ("PUT", "DELETE", "PATCH")]
 
     assert statuses == [405, 405, 405]
+
+
+class Connection:
+    """A connection whose statements may ask the endpoint to close while they run."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def query(self, query: str, format: str, params: Mapping[str, str]) -> Any:
+        self.meanwhile()
+        assert not self.closed
+        return self
+
+    def bytes(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_an_endpoint_that_closes_leaves_no_connection_open() -> None:
+    connection = Connection()
+    statements = Statements(lambda: connection, DATABASE, {})
+    statements.run("SELECT 1", "TSV", {})
+
+    statements.close()
+
+    assert connection.closed
+
+
+def test_a_connection_that_runs_a_statement_is_closed_when_the_statement_has_ended() -> None:
+    connection = Connection()
+    statements = Statements(lambda: connection, DATABASE, {})
+    connection.meanwhile = statements.close
+
+    statements.run("SELECT 1", "TSV", {})
+
+    assert connection.closed

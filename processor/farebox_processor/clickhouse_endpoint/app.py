@@ -1,7 +1,8 @@
 """The ASGI application: requests of ClickHouse clients in, answers of the embedded engine out."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -31,13 +32,19 @@ _UNKNOWN_DATABASE: Final = 81
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def read_only_endpoint(dsn: str, database: str) -> Starlette:
-    """Return the application that answers queries about `database` of the embedded store `dsn`.
+@contextmanager
+def read_only_endpoint(dsn: str, database: str) -> Iterator[Starlette]:
+    """Yield the application that answers queries about `database` of the embedded store `dsn`.
 
     The store must have been migrated. Bind it to loopback: it knows no users. Settings in the URL
     are ignored, since clients send a dozen of their own; those of engine.READ_ONLY hold.
     """
     engine = Engine(embedded_connections(engine_address(dsn)), database, READ_ONLY)
+    with closing(engine):
+        yield _read_only(engine, database)
+
+
+def _read_only(engine: Engine, database: str) -> Starlette:
     listed = engine.run(LIST_FUNCTIONS, "TabSeparated", {}).decode().splitlines()
     functions = Functions.of((*row.split("\t"),) for row in listed)  # type: ignore[misc]
     guard = Guard(database, functions)

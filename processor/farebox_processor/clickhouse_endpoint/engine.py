@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from queue import Empty, LifoQueue
 from typing import Any, Final, Protocol
 
@@ -35,6 +36,9 @@ class EngineConnection(Protocol):
     def query(self, query: str, format: str, params: Mapping[str, str]) -> Any:
         """Run a statement and return its result, which has bytes()."""
 
+    def close(self) -> None:
+        """Leave the engine, which ends with its last connection."""
+
 
 class Engine:
     """Runs statements in `database`, each on a connection of its own."""
@@ -46,6 +50,7 @@ class Engine:
         self._database = database
         self._settings = settings
         self._idle: LifoQueue[EngineConnection] = LifoQueue()
+        self._closed = False
 
     def run(self, statement: str, result_format: str, parameters: Mapping[str, str]) -> bytes:
         """Return the result of `statement`; raise StatementRefusedError with the engine's error.
@@ -62,6 +67,19 @@ class Engine:
             raise refusal_of(error) from error
         finally:
             self._idle.put(connection)
+            if self._closed:
+                self.close()
+
+    def close(self) -> None:
+        """Close the connections; one that runs a statement is closed when that has ended.
+
+        Of a process that ends with a connection open the engine is torn down while its threads
+        still run, which crashes now and then: https://github.com/chdb-io/chdb-core/issues/177
+        """
+        self._closed = True
+        with suppress(Empty):
+            while True:
+                self._idle.get_nowait().close()
 
     def _open(self) -> EngineConnection:
         connection = self._connect()

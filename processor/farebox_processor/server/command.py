@@ -82,7 +82,7 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
         check_store=lambda: _check_schema(checking),
         follow_up=ingest.follow_up,
         finish=exporter.stop if exporter else lambda within_s: None,
-        clickhouse_endpoint=_clickhouse_endpoint(config, dsn),
+        clickhouse_endpoint=_clickhouse_endpoint(config, dsn, opened),
     )
     repair = Repair(
         comparing,
@@ -132,7 +132,7 @@ def _publish_beside(config: Config, rules: Rules) -> None:
         _publish(client, rules)
 
 
-def _clickhouse_endpoint(config: Config, dsn: str) -> ASGIApp | None:
+def _clickhouse_endpoint(config: Config, dsn: str, opened: ExitStack) -> ASGIApp | None:
     if not config.clickhouse_endpoint.enabled:
         return None
     if not is_embedded(dsn):
@@ -140,7 +140,7 @@ def _clickhouse_endpoint(config: Config, dsn: str) -> ASGIApp | None:
             "clickhouse_endpoint.enabled: only an embedded store has none of its own;"
             " query the server of store.dsn itself"
         )
-    return read_only_endpoint(dsn, config.store.database)
+    return opened.enter_context(read_only_endpoint(dsn, config.store.database))
 
 
 def _bring_up_to_date(client: Client, *, embedded: bool) -> None:

@@ -138,13 +138,14 @@ def test_an_embedded_store_is_read_through_the_server_that_has_it_open(
     run: Run, store: dict[str, str], serve: Callable[[ASGIApp], int]
 ) -> None:
     dsn, database = store["FAREBOX_STORE__DSN"], store["FAREBOX_STORE__DATABASE"]
-    port = serve(read_only_endpoint(dsn, database))
-    settings = store | {
-        "FAREBOX_STORE__DSN": "embedded:where/it/is/not",
-        "FAREBOX_CLICKHOUSE_ENDPOINT__PORT": str(port),
-    }
+    with read_only_endpoint(dsn, database) as endpoint:
+        port = serve(endpoint)
+        settings = store | {
+            "FAREBOX_STORE__DSN": "embedded:where/it/is/not",
+            "FAREBOX_CLICKHOUSE_ENDPOINT__PORT": str(port),
+        }
 
-    result = run("doctor", "--from", "store", "--since", "2026-11-21", "--json", **settings)
+        result = run("doctor", "--from", "store", "--since", "2026-11-21", "--json", **settings)
 
     assert result.stdout == run("doctor", BOTH, "--json").stdout
 
