@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import polars as pl
 
 __all__ = [
+    "ALIKE",
     "ALLOCATIONS",
     "ATTRIBUTES",
     "BUDGETS",
@@ -26,6 +27,7 @@ __all__ = [
     "SET_VERSION",
     "SPANS",
     "SUPERSEDED_RATINGS",
+    "TERMS",
     "TOKENS",
     "TRACES",
     "UNITS",
@@ -229,6 +231,19 @@ _STORED: Final = (
 
 PRICED_SPANS: Final[Schema] = {name: SPANS[name] for name in _STORED} | USAGE | _PRICING
 """The rows of ClickHouse `spans`: what a span says, alone. Nothing here depends on other spans."""
+
+TERMS: Final = (
+    "provider",
+    "model",
+    "request_model",
+    "region",
+    "service_tier",
+    "price_context",
+)
+"""What the price of a call depends on, beside its time, its size and its tenant."""
+
+ALIKE: Final = "alike"
+"""UInt32, in USAGE where it is known: rows of one number agree in TERMS."""
 
 # --- roll up ----------------------------------------------------------------------------------
 

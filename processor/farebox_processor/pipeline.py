@@ -16,7 +16,6 @@ from farebox_processor.plans import Plans
 from farebox_processor.price_book import PriceBook
 from farebox_processor.pricing import price_spans
 from farebox_processor.rollup import RolledUp, roll_up
-from farebox_processor.span_parts import in_parts
 from farebox_processor.usage import read_usage
 
 __all__ = ["Costed", "Rules", "conversations_of", "cost_requests", "cost_spans", "roll_up_set"]
@@ -47,8 +46,8 @@ def cost_requests(bodies: Sequence[bytes], tenants: Sequence[str], rules: Rules)
 
 
 def cost_spans(decoded: Decoded, rules: Rules) -> pl.DataFrame:
-    """Read and price the usage of decoded spans, a large batch on several processors."""
-    return in_parts(decoded, lambda part: price_spans(read_usage(part, rules.dialects), rules.book))
+    """Read and price the usage of decoded spans."""
+    return price_spans(read_usage(decoded, rules.dialects), rules.book)
 
 
 def roll_up_set(priced: pl.DataFrame, rules: Rules, worn: pl.DataFrame | None = None) -> RolledUp:

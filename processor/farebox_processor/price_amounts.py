@@ -5,7 +5,7 @@ from typing import Final
 import polars as pl
 
 from farebox_processor.frames import COST_COMPONENTS, MONEY, TOKENS, price_of
-from farebox_processor.price_table import Cards
+from farebox_processor.price_table import CARD_COLUMNS, Cards
 from farebox_processor.price_units import IMPLIED_UNITS, SECOND
 
 __all__ = ["add_amounts", "total_input"]
@@ -28,6 +28,8 @@ _OUTPUT: Final = (
 _COMPONENTS: Final = dict(
     zip(COST_COMPONENTS, (_INPUT, _CACHE_READ, _CACHE_WRITE, _OUTPUT), strict=False)
 )
+_TOLD: Final = [name for name in CARD_COLUMNS if name not in map(price_of, TOKENS)]
+"""What a card says beside the prices of tokens."""
 _NONE: Final = pl.lit(0, MONEY)
 _QUANTITY: Final = pl.Decimal(38, 9)
 _MOST_UNITS: Final = 1_000_000_000_000_000
@@ -47,13 +49,11 @@ def add_amounts(usage: pl.DataFrame, cards: Cards) -> pl.DataFrame:
     quantity, `unit_prices`, COST_COMPONENTS, `list_cost_usd` and `lacks_price`: whether some
     quantity has no price, and so adds nothing to the amounts.
     """
-    rows = cards.rows
-    candidate = usage["candidate"].fill_null(False) | rows["is_rule"]
     used = _used(usage)
+    rows = cards.rows([*_TOLD, *map(price_of, used)])
+    candidate = (usage["candidate"].fill_null(False) | rows["is_rule"]).alias("candidate")
     priced = usage.with_columns(
-        candidate.alias("candidate"),
-        *(rows[name] for name in rows.columns if not name.endswith("_price_usd")),
-        *_prices(usage.with_columns(candidate.alias("candidate")), rows, used),
+        candidate, *rows.select(_TOLD), *_prices(usage.with_columns(candidate), rows, used)
     )
     amounts = {quantity: _amount(quantity, used) for quantity in used}
     lacking = [

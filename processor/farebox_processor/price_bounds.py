@@ -77,7 +77,7 @@ def add_bounds(
     opened = priced.with_row_index("opened_row").filter(is_open)
     told = set(opened["uncertainty"].explode().unique())
     codes = [code for code in Uncertainty if code.value in told]
-    bounds = _bounds(opened, cards.rows.filter(is_open), codes)
+    bounds = _bounds(opened, cards.rows(_PRICES).filter(is_open), codes)
     bounds = _widened(opened, bounds, rerate, regions, codes)
     every = pl.DataFrame({"opened_row": pl.int_range(priced.height, dtype=pl.UInt32, eager=True)})
     found = every.join(bounds, on="opened_row", how="left", maintain_order="left")
@@ -164,7 +164,7 @@ def _widened(
 
     def variant(calls: pl.DataFrame, size: int | None) -> pl.DataFrame:
         priced, cards = rerate(calls.drop("card"), size)
-        return _bounds(priced, cards.rows, codes)
+        return _bounds(priced, cards.rows(_PRICES), codes)
 
     variants = []
     if Uncertainty.AGGREGATE in codes:

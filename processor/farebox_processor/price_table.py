@@ -4,6 +4,7 @@ Python runs once per distinct combination of terms, moment and size; what is fou
 that in steady state a batch costs one join and one gather.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from farebox_processor.frames import MONEY, TOKENS, price_of
+from farebox_processor.folded import gathered
+from farebox_processor.frames import ALIKE, MONEY, TERMS, TOKENS, price_of
 from farebox_processor.price_book import PriceBook
 from farebox_processor.price_cards import CallTerms, RateCard, draw_card, model_for, price_for
 from farebox_processor.price_entries import Rate
@@ -28,15 +30,6 @@ _CARDS_MAXIMUM: Final = 50_000
 _DAY_NS: Final = 86_400_000_000_000
 _THURSDAY: Final = 3  # the weekday of 1970-01-01
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CALL_COLUMNS: Final = (
-    "provider",
-    "model",
-    "request_model",
-    "region",
-    "service_tier",
-    "price_context",
-)
-
 CARD_COLUMNS: Final = {
     "card": pl.UInt32(),
     **{price_of(quantity): MONEY for quantity in TOKENS},
@@ -68,10 +61,16 @@ _UNIT_COLUMNS: Final = {
 class Cards:
     """The rate cards of a batch of spans."""
 
-    rows: pl.DataFrame
-    """CARD_COLUMNS, one row per span, in their order."""
+    drawn: pl.DataFrame
+    """CARD_COLUMNS, one row per card; some may be of no span."""
+    which: pl.Series
+    """Row of `drawn` of each span."""
     units: pl.DataFrame
     """card, unit, usd, per, minimum: the prices of counted units."""
+
+    def rows(self, columns: Iterable[str] = tuple(CARD_COLUMNS)) -> pl.DataFrame:
+        """Return some of CARD_COLUMNS, one row per span, in their order."""
+        return gathered(self.which.to_frame(), self.drawn.select(columns), self.which)
 
 
 class CardTable:
@@ -88,9 +87,9 @@ class CardTable:
         self._thresholds = np.array(book.thresholds, np.int64)
         self._tenants = sorted({one.tenant for one in book.contracts} - {"*"})
         self._columns = (
-            *_CALL_COLUMNS,
+            *TERMS,
             "tenant",
-            *(name for name in book.rule_columns if name not in _CALL_COLUMNS),
+            *(name for name in book.rule_columns if name not in TERMS),
         )
         self._clear()
 
@@ -98,49 +97,54 @@ class CardTable:
         self, usage: pl.DataFrame, input_tokens: pl.Series, *, contracted: bool = False
     ) -> Cards:
         """Return the card of each span of `usage`; its size is `input_tokens`."""
-        terms = usage.select(*_CALL_COLUMNS, self._tenant, *self._columns[len(_CALL_COLUMNS) + 1 :])
         started = usage["started_at"].to_physical().fill_null(0).to_numpy()
         sizes = input_tokens.to_numpy()
         with self._lock:
-            if len(self._terms) > _TERMS_MAXIMUM or len(self._row_of) > _CARDS_MAXIMUM:
+            if len(self._terms) > _TERMS_MAXIMUM or self._cards.height > _CARDS_MAXIMUM:
                 self._clear()
-            numbers = self._numbers_of(terms)
-            codes = self._codes(numbers, started, sizes) * 2 + contracted
-            distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-            missing = [
-                (code, row)
-                for code, row in zip(distinct.tolist(), first.tolist(), strict=True)
-                if code not in self._row_of
-            ]
-            self._draw(missing, numbers, started, sizes, contracted)
-            rows = np.array([self._row_of[code] for code in distinct.tolist()], np.uint32)
-            return Cards(self._cards[rows[inverse]], self._units)
-
-    @property
-    def _tenant(self) -> pl.Expr:
-        # A column of all the tenants would only make as many cards that say the same.
-        tenant = pl.col("tenant")
-        return pl.when(tenant.is_in(self._tenants)).then(tenant).alias("tenant")
+            numbers = self._numbers_of(usage)
+            codes = pl.Series("code", self._codes(numbers, started, sizes) * 2 + contracted)
+            which = self._find(codes)
+            if which.null_count():
+                missing = codes.to_frame().with_row_index("row").filter(which.is_null())
+                first = missing.unique("code", keep="first", maintain_order=True)
+                self._draw(first, numbers, started, sizes, contracted)
+                which = self._find(codes)
+            return Cards(self._cards, which, self._units)
 
     def _clear(self) -> None:
         text = dict.fromkeys(self._columns, pl.String())
         self._known = pl.DataFrame(schema={**text, "terms": pl.UInt32()})
         self._terms: list[CallTerms] = []
         self._is_recurring = np.zeros(0, bool)
-        self._row_of: dict[int, int] = {}
+        self._coded = pl.DataFrame(schema={"code": pl.Int64(), "card": pl.UInt32()})
         self._cards = pl.DataFrame(schema=CARD_COLUMNS)
         self._units = pl.DataFrame(schema=_UNIT_COLUMNS)
 
-    def _numbers_of(self, terms: pl.DataFrame) -> npt.NDArray[np.int64]:
+    def _numbers_of(self, usage: pl.DataFrame) -> npt.NDArray[np.int64]:
         """Return the number of each row's combination of terms; learn the new ones."""
-        numbers = self._look_up(terms)
+        # A column of all the tenants would only make as many cards that say the same.
+        tenant = pl.when(pl.col("tenant").is_in(self._tenants)).then("tenant")
+        named = tenant.alias("tenant") if self._tenants else pl.lit(None, pl.String).alias("tenant")
+        terms = usage.select(*TERMS, named, *self._columns[len(TERMS) + 1 :])
+        if not usage.height or ALIKE not in usage.columns or not _are_null(terms.drop(TERMS)):
+            return self._look_up(terms)
+        alike = usage[ALIKE].to_numpy()
+        first = np.zeros(alike.max(initial=0) + 1, dtype=np.int64)
+        # Of repeated indices numpy keeps the last assignment.
+        first[alike] = np.arange(len(alike))
+        numbers: npt.NDArray[np.int64] = self._look_up(terms[first])[alike]
+        return numbers
+
+    def _look_up(self, terms: pl.DataFrame) -> npt.NDArray[np.int64]:
+        numbers = self._known_numbers(terms)
         if numbers.null_count():
             new = terms.filter(numbers.is_null()).unique(maintain_order=True)
             self._learn(new)
-            numbers = self._look_up(terms)
+            numbers = self._known_numbers(terms)
         return numbers.cast(pl.Int64).to_numpy()
 
-    def _look_up(self, terms: pl.DataFrame) -> pl.Series:
+    def _known_numbers(self, terms: pl.DataFrame) -> pl.Series:
         return terms.join(
             self._known, on=self._columns, how="left", nulls_equal=True, maintain_order="left"
         )["terms"]
@@ -171,24 +175,28 @@ class CardTable:
         code = code * (7 * (len(self._hours) + 1)) + windows
         return code * (len(self._thresholds) + 1) + tiers
 
+    def _find(self, codes: pl.Series) -> pl.Series:
+        """Return the card of each code, null where it was never drawn."""
+        return codes.to_frame().join(self._coded, on="code", how="left", maintain_order="left")[
+            "card"
+        ]
+
     def _draw(
         self,
-        missing: list[tuple[int, int]],
+        missing: pl.DataFrame,
         numbers: npt.NDArray[np.int64],
         started: npt.NDArray[np.int64],
         sizes: npt.NDArray[np.int64],
         contracted: bool,
     ) -> None:
         """Draw the cards of `missing` (code, a row that has it) and append them to the frames."""
-        if not missing:
-            return
         offset = self._cards.height
         drawn: list[RateCard] = []
-        for number, (code, row) in enumerate(missing):
+        for row in missing["row"]:
             at = _EPOCH + timedelta(microseconds=int(started[row]) // 1000)
             terms, size = self._terms[numbers[row]], int(sizes[row])
             drawn.append(draw_card(self._book, terms, at, size, contracted=contracted))
-            self._row_of[code] = offset + number
+        cards = pl.int_range(offset, offset + len(drawn), dtype=pl.UInt32, eager=True)
         rows = [_row(offset + number, card) for number, card in enumerate(drawn)]
         units = [row for number, card in enumerate(drawn) for row in _units(offset + number, card)]
         self._cards = pl.concat(
@@ -197,6 +205,11 @@ class CardTable:
         self._units = pl.concat(
             [self._units, pl.DataFrame(units, schema=_UNIT_COLUMNS, orient="row")]
         )
+        self._coded = pl.concat([self._coded, missing.select("code", card=cards)]).rechunk()
+
+
+def _are_null(frame: pl.DataFrame) -> bool:
+    return all(column.null_count() == frame.height for column in frame.get_columns())
 
 
 @lru_cache(maxsize=4)
@@ -206,7 +219,7 @@ def card_table(book: PriceBook) -> CardTable:
 
 
 def _terms_of(row: dict[str, Any]) -> CallTerms:
-    known = {name: row.pop(name) for name in (*_CALL_COLUMNS, "tenant")}
+    known = {name: row.pop(name) for name in (*TERMS, "tenant")}
     return CallTerms(**known, columns=tuple(row.items()))
 
 

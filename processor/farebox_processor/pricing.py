@@ -4,7 +4,15 @@ from typing import Final
 
 import polars as pl
 
-from farebox_processor.frames import COST_COMPONENTS, MONEY, PRICED_SPANS, SPANS, TOKENS, USAGE
+from farebox_processor.frames import (
+    ALIKE,
+    COST_COMPONENTS,
+    MONEY,
+    PRICED_SPANS,
+    SPANS,
+    TOKENS,
+    USAGE,
+)
 from farebox_processor.price_amounts import add_amounts, total_input
 from farebox_processor.price_book import PriceBook
 from farebox_processor.price_bounds import add_bounds
@@ -50,18 +58,16 @@ def price_spans(usage: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
         "candidate", *(pl.col(name).is_not_null() for name in book.rule_columns)
     )
     rows = usage.select(may_cost.fill_null(False)).to_series()
-    answers = _answers(usage.select(_ASKED).filter(rows).rechunk(), book)
+    asked = [*_ASKED, *(name for name in (ALIKE,) if name in usage.columns)]
+    answers = _answers(usage.select(asked).filter(rows).rechunk(), book)
     if answers.height < usage.height:
         answers = answers.select(pl.all().gather(_positions(rows))).with_columns(
             pl.col("candidate").fill_null(False), pl.col("rating_revision").fill_null(book.revision)
         )
     passed_on = [name for name in ("request",) if name in usage.columns]
-    return pl.DataFrame(
-        [
-            answers[name] if name in _ANSWERED else usage[name]
-            for name in (*passed_on, *PRICED_SPANS)
-        ]
-    )
+    kept = [name for name in (*passed_on, *PRICED_SPANS) if name not in _ANSWERED]
+    whole = pl.concat([usage[kept], answers], how="horizontal")
+    return pl.DataFrame(whole[[*passed_on, *PRICED_SPANS]].get_columns())
 
 
 def _answers(asked: pl.DataFrame, book: PriceBook) -> pl.DataFrame:

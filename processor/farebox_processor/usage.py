@@ -10,13 +10,14 @@ from typing import Final
 import polars as pl
 
 from farebox_processor.dialects import Dialects
-from farebox_processor.frames import SPANS, USAGE
+from farebox_processor.folded import Folded, concat
+from farebox_processor.frames import ALIKE, SPANS, TERMS, USAGE
 from farebox_processor.otlp import Decoded
 from farebox_processor.usage_calls import describe_calls
-from farebox_processor.usage_cells import Wide, widen
+from farebox_processor.usage_cells import EMITTER, Wide, widen
 from farebox_processor.usage_columns import Given, Step
 from farebox_processor.usage_dimensions import read_dimensions
-from farebox_processor.usage_emitters import assign_emitters
+from farebox_processor.usage_emitters import assign_emitters, emitters_of_scopes
 from farebox_processor.usage_reported import read_reported
 from farebox_processor.usage_terms import accepted_cost
 from farebox_processor.usage_tokens import split_tokens
@@ -32,11 +33,12 @@ _CALLS: Final = ("inference", "embeddings", "rerank")
 def read_usage(decoded: Decoded, dialects: Dialects) -> pl.DataFrame:
     """Return one row per span, in the same order, with the columns of SPANS and of USAGE."""
     spans = decoded.spans
-    wide = widen(spans, decoded.span_attributes, dialects)
-    emitters = assign_emitters(spans, wide, dialects)
-    calls = describe_calls(_read_in_dialects(wide, emitters, dialects), dialects.common)
-    readings = pl.Series([emitter.reading for _, emitter in dialects.emitters], dtype=pl.String)
-    calls = split_tokens(calls.with_columns(emitter=emitters, scope_reading=readings[emitters]))
+    scopes = emitters_of_scopes(spans, dialects)
+    wide = assign_emitters(widen(spans, decoded.span_attributes, scopes, dialects), dialects)
+    described = describe_calls(_read_in_dialects(wide, dialects), dialects.common)
+    calls = split_tokens(described.with_columns(scope_reading=_scope_reading(dialects)).unfold())
+    if set(TERMS) <= set(described.words.columns):
+        calls = calls.with_columns(described.group.alias(ALIKE))
     calls = calls.with_columns(**accepted_cost(Given(frozenset(calls.columns))))
     calls = list_units(calls, read_own_units(decoded.span_attributes, spans.height, dialects))
     calls = name_doubts(calls, wide, dialects)
@@ -54,20 +56,31 @@ def _of_tenants(spans: pl.DataFrame, named: pl.Series) -> pl.DataFrame:
     )
 
 
-def _read_in_dialects(wide: Wide, emitters: pl.Series, dialects: Dialects) -> pl.DataFrame:
+def _read_in_dialects(wide: Wide, dialects: Dialects) -> Folded:
     """Return what the spans report, each read in its own dialect, in the order of the spans."""
     numbers = [dialects.dialects.index(dialect) for dialect, _ in dialects.emitters]
-    spoken = pl.Series(numbers, dtype=pl.UInt16)[emitters]
-    distinct = spoken.unique().to_list() or [0]
+    spoken = pl.Series(numbers, dtype=pl.UInt16)
+    distinct = spoken.gather(wide.cells.distinct(EMITTER)).unique().to_list() or [0]
     if len(distinct) == 1:
         return read_reported(wide, dialects.dialects[distinct[0]], dialects.common)
-    rows = pl.arange(len(emitters), eager=True)
+    of_span = spoken.gather(wide.cells[EMITTER])
+    rows = pl.arange(len(of_span), eager=True)
     parts, places = [], []
     for number in distinct:
-        mine = spoken == number
+        mine = of_span == number
         parts.append(read_reported(wide.part(mine), dialects.dialects[number], dialects.common))
         places.append(rows.filter(mine))
-    return pl.concat(parts, how="diagonal")[pl.concat(places).arg_sort()]
+    return concat(parts, places)
+
+
+def _scope_reading(dialects: Dialects) -> pl.Expr:
+    """Return what the scope of a span is known to say about its input."""
+    readings = {
+        number: emitter.reading
+        for number, (_, emitter) in enumerate(dialects.emitters)
+        if emitter.reading
+    }
+    return pl.col(EMITTER).replace_strict(readings, default=None, return_dtype=pl.String)
 
 
 def _candidates(given: Given) -> Step:
@@ -88,14 +101,20 @@ def _candidates(given: Given) -> Step:
 
 def _assembled(*frames: pl.DataFrame) -> pl.DataFrame:
     """Return the columns of SPANS and USAGE from the first frame that has each; else nulls."""
-    held = {column.name: column for frame in reversed(frames) for column in frame.get_columns()}
-    height = frames[0].height
-    for name in (SPANS | USAGE).keys() - held.keys():
-        held[name] = pl.Series(name, [None]).new_from_index(0, height)
-    held["invalid_usage"] = held["invalid_usage"].fill_null(0)
-    return pl.DataFrame(
-        [
-            held[name] if held[name].dtype == dtype else held[name].cast(dtype)
-            for name, dtype in (SPANS | USAGE).items()
-        ]
-    )
+    schema = SPANS | USAGE
+    held: set[str] = set()
+    parts = []
+    for frame in frames:
+        mine = [name for name in frame.columns if name not in held]
+        held.update(mine)
+        parts.append(frame[mine])
+    # As frames, not as series: a column of one value stays a value.
+    whole = pl.concat(parts, how="horizontal")
+    other = {name: pl.lit(None, dtype) for name, dtype in schema.items() if name not in held}
+    other |= {
+        name: pl.col(name).cast(schema[name])
+        for name, dtype in whole.schema.items()
+        if name in schema and dtype != schema[name]
+    }
+    whole = whole.with_columns(**other).with_columns(pl.col("invalid_usage").fill_null(0))
+    return whole[[*schema, *(name for name in (ALIKE,) if name in held)]]

@@ -1,16 +1,15 @@
 """What spans report in, which call each of them is out: kind, provider, model, end, and terms.
 
-All of it follows from a few words that repeat from span to span. It is worked out once for every
-combination of words, and then looked up.
+Nearly all of it follows from a few words that repeat from span to span.
 """
 
 from functools import lru_cache
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from farebox_processor.dialect_model import NO_CALL, TEXTS, Common
+from farebox_processor.folded import Folded
 from farebox_processor.usage_columns import NO_TEXT, SHAPES, Given, Step, apply
 from farebox_processor.usage_terms import is_replayed, terms
 
@@ -39,7 +38,7 @@ _PLAIN_END: Final = "end_turn"
 _OPENAI_MODEL: Final = r"^(?:[a-z_.]+/)?(?:gpt-|chatgpt|o[0-9]|text-embedding-)"
 
 
-def describe_calls(reported: pl.DataFrame, common: Common) -> pl.DataFrame:
+def describe_calls(reported: Folded, common: Common) -> Folded:
     """Return `reported` with its words made into columns of frames.USAGE, and these for later:
 
     vendor (anthropic, google, openai: whose model it is), is_no_call, marked_reading,
@@ -47,23 +46,12 @@ def describe_calls(reported: pl.DataFrame, common: Common) -> pl.DataFrame:
     names a framework: it is inferred from the model with the price.
     """
     words = [name for name in _WORDS if name in reported.columns]
-    distinct, places = _distinct(reported.select(words))
-    known = apply(distinct, _of_words(common, frozenset(words)))
-    described = known.select(pl.exclude([name for name in words if name not in _KEPT]))[places]
-    calls = reported.drop(words).hstack(described)
+    known = apply(reported, _of_words(common, frozenset(words)))
+    calls = known.drop([name for name in words if name not in _KEPT])
     return apply(calls, _of_spans(frozenset(calls.columns)))
 
 
 _KEPT: Final = ("provider", "operation", "request_model", "response_model", "kind", "region")
-
-
-def _distinct(words: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the different rows of `words`, and which of them each row is."""
-    grouped = words.with_row_index("row").group_by(words.columns).agg("row")
-    rows = grouped["row"]
-    places = np.empty(words.height, dtype=np.uint32)
-    places[rows.explode().to_numpy()] = np.repeat(np.arange(len(rows)), rows.list.len().to_numpy())
-    return grouped.drop("row"), pl.Series(places)
 
 
 @lru_cache(maxsize=SHAPES)

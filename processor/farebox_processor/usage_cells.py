@@ -1,8 +1,9 @@
 """Spans and long attributes in, one wide frame out: what any dialect asks a span for, cleaned.
 
-A text attribute is a column of its own name. A count is a column `#name` of whole numbers from 0 to
-2^40; what is none of those is null there and true in a column `!name`, which exists only if a batch
-holds such nonsense. SPAN_NAME and IS_FAILED come from the span itself.
+A text attribute is a column of its own name, kept once per combination of words if it is one. A
+count is a column `#name` of whole numbers from 0 to 2^40; what is none of those is null there and
+true in a column `!name`, which exists only if a batch holds such nonsense. SPAN_NAME, IS_FAILED and
+SCOPE_EMITTER come from the span itself.
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,13 @@ import polars as pl
 
 from farebox_processor.attribute_columns import Attributes, gather
 from farebox_processor.dialects import Dialects
+from farebox_processor.folded import Folded, combine
 
 __all__ = [
+    "EMITTER",
     "IS_FAILED",
     "LARGEST_COUNT",
+    "SCOPE_EMITTER",
     "SPAN_NAME",
     "Held",
     "Wide",
@@ -29,6 +33,11 @@ LARGEST_COUNT: Final = 2**40
 
 SPAN_NAME: Final = "@span_name"
 IS_FAILED: Final = "@is_failed"
+SCOPE_EMITTER: Final = "@scope_emitter"
+EMITTER: Final = "emitter"
+
+_MOST_VALUES: Final = 64
+"""An attribute with more different values in a batch is no word: ids, and what people write."""
 
 _ERROR: Final = 2  # status code of OTLP
 
@@ -45,16 +54,20 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Wide:
-    """The attributes of a batch of spans, one row per span."""
+    """The attributes of a batch of spans."""
 
-    cells: pl.DataFrame
+    cells: Folded
     held: Held
 
     def part(self, rows: pl.Series) -> "Wide":
         """Return the rows that are marked, with what there is on them."""
         cells = self.cells.filter(rows)
-        nulls = cells.null_count().row(0, named=True)
-        empty = {name for name, count in nulls.items() if count == cells.height}
+        empty = {
+            name
+            for half in (cells.rows, cells.words)
+            for name, count in half.null_count().row(0, named=True).items()
+            if count == half.height
+        }
         held = Held(
             numbers=frozenset(key for key in self.held.numbers if number_column(key) not in empty),
             texts=self.held.texts - empty,
@@ -73,8 +86,13 @@ def invalid_column(key: str) -> str:
     return f"!{key}"
 
 
-def widen(spans: pl.DataFrame, attributes: Attributes, dialects: Dialects) -> Wide:
-    """Gather what the dialects ask for from the attributes of `spans`."""
+def widen(
+    spans: pl.DataFrame, attributes: Attributes, scopes: pl.Series, dialects: Dialects
+) -> Wide:
+    """Gather what the dialects ask for from the attributes of `spans`.
+
+    `scopes` is the number of the emitter that the scope of each span decides on, null if none.
+    """
     own = spans.select(
         pl.col("span_name").alias(SPAN_NAME),
         (pl.col("status_code") == _ERROR).fill_null(False).alias(IS_FAILED),
@@ -89,8 +107,28 @@ def widen(spans: pl.DataFrame, attributes: Attributes, dialects: Dialects) -> Wi
         for key in number_keys
     )
     nonsense = _nonsense(numbers, cells.are_given(number_keys))
+    codes = cells.codes(text_keys, _MOST_VALUES)
+    group, first = combine(
+        [
+            *codes.values(),
+            (own[IS_FAILED].to_numpy(), 2),
+            ((scopes.cast(pl.Int64) + 1).fill_null(0).to_numpy(), len(dialects.emitters) + 1),
+        ],
+        spans.height,
+    )
+    names = [key for key in text_keys if key not in codes]
     return Wide(
-        cells=pl.DataFrame([*own, *numbers, *cells.texts(text_keys), *nonsense.values()]),
+        cells=Folded.of(
+            rows=pl.DataFrame([own[SPAN_NAME], *numbers, *cells.texts(names), *nonsense.values()]),
+            words=pl.DataFrame(
+                [
+                    own[IS_FAILED].gather(first),
+                    scopes.gather(first).alias(SCOPE_EMITTER),
+                    *cells.at(first).texts(list(codes)),
+                ]
+            ),
+            group=group,
+        ),
         held=Held(frozenset(number_keys), frozenset(text_keys), frozenset(nonsense)),
     )
 

@@ -7,11 +7,15 @@ combination of columns, of which a deployment has a handful.
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import polars as pl
 
+from farebox_processor.folded import Folded
+
 __all__ = ["NO_NUMBER", "NO_TEXT", "SHAPES", "Given", "Step", "apply"]
+
+_Frame = TypeVar("_Frame", pl.DataFrame, Folded)
 
 Step: TypeAlias = Mapping[str, pl.Expr]
 """Columns that are made at once, each from those of the steps before."""
@@ -58,7 +62,7 @@ class Given:
         return pl.when(pl.any_horizontal(column.is_not_null() for column in held)).then(total)
 
 
-def apply(frame: pl.DataFrame, steps: Sequence[Step]) -> pl.DataFrame:
+def apply(frame: _Frame, steps: Sequence[Step]) -> _Frame:
     """Return `frame` with the columns of all steps."""
     for step in steps:
         frame = frame.with_columns(**step)

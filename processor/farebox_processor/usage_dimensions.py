@@ -31,7 +31,7 @@ def read_dimensions(
     """
     columns = _columns(common, wide.held)
     of_resource = _of_resources(resources, resource_rows, common.resource)
-    read = apply(wide.cells.select(**columns).hstack(of_resource), [_COMPLETED])
+    read = apply(wide.cells.select(**columns).unfold().hstack(of_resource), [_COMPLETED])
     if not common.extra:
         return read.with_columns(mapped(pl.DataFrame()))
     return read.with_columns(mapped(_extra_dimensions(wide, resources, resource_rows, common)))
@@ -67,8 +67,7 @@ def _extra_dimensions(
         if of_span is not None or of_resource.null_count() < len(of_resource):
             told = pl.coalesce(NO_TEXT if of_span is None else of_span, of_resource)
             values[name] = told.str.head(LONGEST_EXTRA)
-    # A column of the frame makes the result as long as it.
-    return wide.cells.select(IS_FAILED, **values).drop(IS_FAILED)
+    return wide.cells.select(**values).unfold()
 
 
 def _of_resources(

@@ -1,5 +1,6 @@
 """Spans and their attributes in, the number of each span's emitter out."""
 
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 
@@ -8,32 +9,32 @@ import polars as pl
 
 from farebox_processor.dialect_model import DEFAULT, Dialect
 from farebox_processor.dialects import Dialects
-from farebox_processor.usage_cells import SPAN_NAME, Held, Wide
+from farebox_processor.usage_cells import EMITTER, SCOPE_EMITTER, SPAN_NAME, Held, Wide
 
-__all__ = ["assign_emitters"]
+__all__ = ["assign_emitters", "emitters_of_scopes"]
 
 
-def assign_emitters(spans: pl.DataFrame, wide: Wide, dialects: Dialects) -> pl.Series:
-    """Return the number of the emitter of each span in `dialects.emitters`: UInt16.
+def assign_emitters(wide: Wide, dialects: Dialects) -> Wide:
+    """Return the spans with `emitter`, its number in `dialects.emitters`: UInt16.
 
     The instrumentation scope decides. Where it is nobody's known, an attribute or a span name that
     only one dialect has; where there is none, the conventions of OpenTelemetry.
     """
-    by_scope = _by_scope(spans, dialects)
-    if by_scope.null_count() == 0:
-        return by_scope
-    by_mark = [
-        pl.when(mark).then(pl.lit(dialects.fallback_of(dialect), dtype=pl.UInt16))
-        for dialect in dialects.dialects
-        if (mark := _mark(dialect, wide.held)) is not None
-    ]
-    default = next(dialect for dialect in dialects.dialects if dialect.name == DEFAULT)
-    rest = pl.lit(dialects.fallback_of(default), dtype=pl.UInt16)
-    return wide.cells.select(pl.coalesce(by_scope, *by_mark, rest).alias("emitter")).to_series()
+    found = [pl.col(SCOPE_EMITTER)]
+    if wide.cells.words[SCOPE_EMITTER].null_count():
+        found += [
+            pl.when(mark).then(pl.lit(dialects.fallback_of(dialect), dtype=pl.UInt16))
+            for dialect in dialects.dialects
+            if (mark := _mark(dialect, wide.held)) is not None
+        ]
+        default = next(dialect for dialect in dialects.dialects if dialect.name == DEFAULT)
+        found.append(pl.lit(dialects.fallback_of(default), dtype=pl.UInt16))
+    return replace(wide, cells=wide.cells.with_columns(**{EMITTER: pl.coalesce(found)}))
 
 
-def _by_scope(spans: pl.DataFrame, dialects: Dialects) -> pl.Series:
-    """Return the number that the scope decides on; the spans of a scope come one after another."""
+def emitters_of_scopes(spans: pl.DataFrame, dialects: Dialects) -> pl.Series:
+    """Return the number of the emitter that the scope of each span decides on, null if none."""
+    # The spans of a scope come one after another.
     scope = ["scope_name", "scope_version"]
     is_other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in scope)
     begins = spans.select(is_other | (pl.int_range(pl.len()) == 0)).to_series().arg_true()

@@ -19,7 +19,8 @@ from farebox_processor.dialect_model import (
     Layout,
     Source,
 )
-from farebox_processor.usage_cells import IS_FAILED, SPAN_NAME, Held, Wide, invalid_column
+from farebox_processor.folded import Folded
+from farebox_processor.usage_cells import EMITTER, IS_FAILED, SPAN_NAME, Held, Wide, invalid_column
 from farebox_processor.usage_columns import NO_TEXT, SHAPES
 from farebox_processor.usage_sources import is_nonsense, money, number, searches, text
 
@@ -42,17 +43,17 @@ def evidence_column(unit: str) -> str:
     return f"evidence:{unit}"
 
 
-def read_reported(wide: Wide, dialect: Dialect, common: Common) -> pl.DataFrame:
+def read_reported(wide: Wide, dialect: Dialect, common: Common) -> Folded:
     """Return what spans report.
 
     Columns: of QUANTITIES (Int64), of TEXTS (String), unit:* (Int64), evidence:* (Boolean),
     layout_reading, supplied_cost_usd and supplied_cost_source, invalid_usage and is_usage_lost;
-    always kind, is_failed and dialect.
+    always kind, is_failed, emitter and dialect.
     """
     held = wide.held
     found, flags = _layout_flags(dialect, held)
     cells = wide.cells.with_columns(**found).with_columns(**flags)
-    stated = tuple(name for name in flags if cells[name].any())
+    stated = tuple(name for name in flags if cells.distinct(name).any())
     cells = cells.with_columns(**_searches(dialect, common, held, stated))
     return cells.select(**_columns(dialect, common, held, stated))
 
@@ -119,6 +120,7 @@ def _columns(
         **_nonsense(dialect, held),
         "kind": _kind(dialect, held),
         "is_failed": pl.col(IS_FAILED),
+        EMITTER: pl.col(EMITTER),
         "dialect": pl.lit(dialect.name),
     }
     return {name: read for name, read in columns.items() if read is not None}
