@@ -61,13 +61,14 @@ def _extra_dimensions(
     """Return the configured dimensions by their names: what the span says, else its resource."""
     keys = {name: tuple(each.attribute for each in said) for name, said in common.extra.items()}
     of_resources = _of_resources(resources, rows, keys)
-    values: dict[str, pl.Expr] = {}
-    for name, said in common.extra.items():
-        of_span, of_resource = text(said, wide.held), of_resources[f"resource_{name}"]
-        if of_span is not None or of_resource.null_count() < len(of_resource):
-            told = pl.coalesce(NO_TEXT if of_span is None else of_span, of_resource)
-            values[name] = told.str.head(LONGEST_EXTRA)
-    return wide.cells.select(**values).unfold()
+    found = {name: text(said, wide.held) for name, said in common.extra.items()}
+    columns = {name: NO_TEXT if read is None else read for name, read in found.items()}
+    of_spans = wide.cells.select(**columns).unfold()
+    told = of_spans.hstack(of_resources).select(
+        pl.coalesce(name, f"resource_{name}").str.head(LONGEST_EXTRA).alias(name)
+        for name in common.extra
+    )
+    return told.select(column.name for column in told if column.null_count() < told.height)
 
 
 def _of_resources(

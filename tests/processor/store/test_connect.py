@@ -63,8 +63,9 @@ def test_the_engine_runs_in_utc_whatever_the_time_zone_of_the_machine(tmp_path: 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL])
 def test_a_process_that_crashes_beside_the_engine_ends_at_once(
-    number: signal.Signals, tmp_path: Path
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("PYTHONFAULTHANDLER")
     crash = [sys.executable, "-c", CRASH, str(tmp_path / "data"), str(int(number))]
 
     done = subprocess.run(crash, check=False, capture_output=True, timeout=60)

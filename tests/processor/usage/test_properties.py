@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from farebox_processor.frames import SPANS, TOKENS
+from farebox_processor.config import Config
+from farebox_processor.frames import ALIKE, SPANS, TERMS, TOKENS
+from farebox_processor.pricing import price_spans
+from farebox_processor.rules import load_rules
 
 _counts = st.one_of(
     st.integers(-3, 5000),
@@ -59,7 +62,7 @@ _spans = st.dictionaries(st.sampled_from(_COUNTED), _counts, max_size=8).flatmap
 
 def _usage(frame: pl.DataFrame) -> pl.DataFrame:
     """Return what was read, without what only says where in the batch the span stood."""
-    return frame.drop(SPANS)
+    return frame.drop([*SPANS, ALIKE], strict=False)
 
 
 @settings(max_examples=20, deadline=None)
@@ -76,6 +79,40 @@ def test_a_span_is_read_alone_whatever_stands_beside_it_and_in_whatever_order(
 
     assert_frame_equal(together, alone)
     assert_frame_equal(together[places], shuffled)
+
+
+def test_attributes_with_a_value_of_their_own_on_every_span_are_read_like_those_that_repeat(
+    read: Any,
+) -> None:
+    spans = [
+        {
+            "gen_ai.operation.name": f"Chat{number}" if number % 3 else "chat",
+            "gen_ai.provider.name": f"openai.{number}",
+            "gen_ai.request.model": f"eu.anthropic.claude-{number}",
+            "gen_ai.response.finish_reasons": [f"tool_calls{number}"],
+            "gen_ai.usage.input_tokens": number,
+            "farebox.feature": f"feature {number}",
+        }
+        for number in range(80)
+    ]
+
+    alone = pl.concat([_usage(read(span)) for span in spans])
+
+    assert_frame_equal(_usage(read(*spans)), alone)
+
+
+@settings(max_examples=20, deadline=None)
+@given(spans=st.lists(_spans, min_size=1, max_size=8))
+def test_spans_that_are_marked_alike_have_the_same_terms_and_so_the_same_prices(
+    read: Any, spans: list[dict[str, Any]]
+) -> None:
+    usage = read(*spans)
+
+    terms = usage.group_by(ALIKE).agg(pl.col(TERMS).n_unique())
+
+    assert set(terms.drop(ALIKE).unpivot()["value"]) == {1}
+    book = load_rules(Config()).book
+    assert_frame_equal(price_spans(usage, book), price_spans(usage.drop(ALIKE), book))
 
 
 @settings(max_examples=50, deadline=None)
