@@ -1,6 +1,7 @@
 """Costing after decoding: prices against genai-prices' own call, and roll up."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -18,7 +19,8 @@ from farebox_processor.usage import read_usage
 __all__ = ["costing"]
 
 _SPANS: Final = 32_768
-_CALLS: Final = 131_072
+_CALLS: Final = {"49,152 at once": 49_152, "196,608 at once": 196_608}
+"""What a batch costs whatever its size is shared by its calls."""
 _CALLS_ONE_BY_ONE: Final = 2_000
 _PEER: Final = "genai_prices.calc_price, one by one"
 
@@ -28,28 +30,27 @@ def costing(rounds: int) -> list[Table]:
     shipped = rules()
     bodies = requests(_SPANS, spans_per_request=8_192)
     priced = cost_requests(bodies, [""] * len(bodies), shipped).priced
-    bodies = calls(_CALLS, spans_per_request=8_192)
-    decoded = decode(bodies, [""] * len(bodies))
-    usage = read_usage(decoded, shipped.dialects)
-    timings = in_turns(
-        {
-            _PEER: _one_by_one(usage.head(_CALLS_ONE_BY_ONE)),
-            "usage and price": lambda: cost_spans(decoded, shipped),
-            "price_spans": lambda: price_spans(usage, shipped.book),
-            "roll_up": lambda: roll_up_set(priced, shipped),
-        },
-        rounds=rounds,
-    )
-    counts = (_CALLS_ONE_BY_ONE, _CALLS, _CALLS, priced.height)
-    peer = timings[_PEER]
+    counts = {_PEER: _CALLS_ONE_BY_ONE, "roll_up": priced.height}
+    work: dict[str, Callable[[], Any]] = {"roll_up": lambda: roll_up_set(priced, shipped)}
+    for size, count in _CALLS.items():
+        bodies = calls(count, spans_per_request=8_192)
+        decoded = decode(bodies, [""] * len(bodies))
+        usage = read_usage(decoded, shipped.dialects)
+        work[f"usage and price, {size}"] = partial(cost_spans, decoded, shipped)
+        work[f"price_spans, {size}"] = partial(price_spans, usage, shipped.book)
+        counts |= dict.fromkeys((f"usage and price, {size}", f"price_spans, {size}"), count)
+    peer = _one_by_one(usage.head(_CALLS_ONE_BY_ONE))
+    timings = in_turns({_PEER: peer} | work, rounds=rounds)
     table = Table("what", "per second", "times the first", "in CPU time", title="Costing")
-    for (name, timing), count in zip(timings.items(), counts, strict=True):
+    one_by_one = timings[_PEER]
+    for name, timing in timings.items():
+        count = counts[name]
         per_second, per_cpu_second = timing.per_second(count), timing.per_cpu_second(count)
         table.add_row(
             name,
             f"{per_second:,.0f}",
-            f"{per_second / peer.per_second(_CALLS_ONE_BY_ONE):.0f}",
-            f"{per_cpu_second / peer.per_cpu_second(_CALLS_ONE_BY_ONE):.0f}",
+            f"{per_second / one_by_one.per_second(_CALLS_ONE_BY_ONE):.0f}",
+            f"{per_cpu_second / one_by_one.per_cpu_second(_CALLS_ONE_BY_ONE):.0f}",
         )
     return [table]
 

@@ -67,6 +67,7 @@ SPANS: Final[Schema] = {
     "service_name": pl.String(),  # from the resource, "" without one
     "scope_name": pl.String(),
     "scope_version": pl.String(),
+    "scope_row": pl.UInt32(),  # number of the span's scope in the batch
     "resource_row": pl.UInt32(),  # row of the span's resource in the resource attributes
     "content_hash": pl.UInt64(),  # xxh3 of the span as sent, with its resource and scope
 }

@@ -190,6 +190,7 @@ def _spans(
     columns = otlp_spans.span_columns(batch) | {
         "request": request.cast(pl.UInt32),
         "tenant": pl.Series(tenants, dtype=pl.String)[request],
+        "scope_row": scope.cast(pl.UInt32),
         "resource_row": resource.cast(pl.UInt32),
         "service_name": services.fill_null("")[resource],
         "scope_name": pl.Series(scopes.column("name"))[scope],

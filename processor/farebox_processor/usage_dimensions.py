@@ -9,6 +9,7 @@ import polars as pl
 from farebox_processor.attribute_columns import Attributes, texts
 from farebox_processor.dialect_model import DIMENSION_NAMES, Common
 from farebox_processor.extra_dimensions import mapped
+from farebox_processor.folded import gathered
 from farebox_processor.usage_cells import IS_FAILED, Held, Wide
 from farebox_processor.usage_columns import NO_TEXT, SHAPES, Step, apply
 from farebox_processor.usage_sources import text
@@ -31,7 +32,8 @@ def read_dimensions(
     """
     columns = _columns(common, wide.held)
     of_resource = _of_resources(resources, resource_rows, common.resource)
-    read = apply(wide.cells.select(**columns).unfold().hstack(of_resource), [_COMPLETED])
+    told = pl.concat([wide.cells.select(**columns).unfold(), of_resource], how="horizontal")
+    read = apply(told, [_COMPLETED])
     if not common.extra:
         return read.with_columns(mapped(pl.DataFrame()))
     return read.with_columns(mapped(_extra_dimensions(wide, resources, resource_rows, common)))
@@ -78,7 +80,7 @@ def _of_resources(
     # A resource may say something and have no span that was taken.
     height = 1 + int(max(each.max(initial=0) for each in (rows.to_numpy(), resources.rows)))
     keys = sorted({key for keys in wanted.values() for key in keys})
-    held = texts(resources, height, keys)
-    return held.select(
+    held = texts(resources, height, keys).select(
         pl.coalesce(asked).alias(f"resource_{name}") for name, asked in wanted.items()
-    )[rows]
+    )
+    return gathered(rows.to_frame(), held, rows).drop(rows.name)

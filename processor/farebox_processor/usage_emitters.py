@@ -34,15 +34,13 @@ def assign_emitters(wide: Wide, dialects: Dialects) -> Wide:
 
 def emitters_of_scopes(spans: pl.DataFrame, dialects: Dialects) -> pl.Series:
     """Return the number of the emitter that the scope of each span decides on, null if none."""
-    # The spans of a scope come one after another.
-    scope = ["scope_name", "scope_version"]
-    is_other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in scope)
-    begins = spans.select(is_other | (pl.int_range(pl.len()) == 0)).to_series().arg_true()
-    scopes = spans.select(pl.col(scope).gather(begins))
-    known = {each: dialects.emitter_of(*each) for each in set(scopes.iter_rows())}
+    rows = spans["scope_row"].to_numpy()
+    a_span = np.zeros(int(rows.max()) + 1 if len(rows) else 0, dtype=np.int64)
+    a_span[rows] = np.arange(spans.height)
+    scopes = spans.select(pl.col("scope_name", "scope_version").gather(a_span))
+    known = {scope: dialects.emitter_of(*scope) for scope in set(scopes.iter_rows())}
     numbers = pl.Series("emitter", map(known.get, scopes.iter_rows()), dtype=pl.UInt16)
-    lengths = np.diff(begins.to_numpy(), append=spans.height)
-    return numbers.gather(np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths))
+    return numbers.gather(spans["scope_row"])
 
 
 def _mark(dialect: Dialect, held: Held) -> pl.Expr | None:
