@@ -42,7 +42,9 @@ class Costed:
 def cost_requests(bodies: Sequence[bytes], tenants: Sequence[str], rules: Rules) -> Costed:
     """Decode and price export requests, one tenant each: all that a span says on its own."""
     decoded = decode(bodies, tenants)
-    return Costed(decoded=decoded, priced=cost_spans(decoded, rules))
+    priced = cost_spans(decoded, rules)
+    # Whole columns: what is one value everywhere is written out here, once for all who look at it.
+    return Costed(decoded=decoded, priced=pl.DataFrame(priced.get_columns()))
 
 
 def cost_spans(decoded: Decoded, rules: Rules) -> pl.DataFrame:

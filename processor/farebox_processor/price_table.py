@@ -166,14 +166,19 @@ class CardTable:
     ) -> npt.NDArray[np.int64]:
         """Return one number per row; rows of one number have one rate card."""
         dates = np.searchsorted(self._changes, started, side="right")
-        days, clocks = np.divmod(started, _DAY_NS)
-        hours = np.searchsorted(self._hours, clocks, side="right")
-        windows = ((days + _THURSDAY) % 7) * (len(self._hours) + 1) + hours
-        windows = np.where(self._is_recurring[numbers], windows, 0)
+        recurring = self._is_recurring[numbers]
+        windows = np.where(recurring, self._windows(started), 0) if recurring.any() else 0
         tiers = np.searchsorted(self._thresholds, sizes, side="left")
         code = numbers * (len(self._changes) + 1) + dates
         code = code * (7 * (len(self._hours) + 1)) + windows
         return code * (len(self._thresholds) + 1) + tiers
+
+    def _windows(self, started: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the weekday and the hours that each moment lies in, as one number."""
+        days, clocks = np.divmod(started, _DAY_NS)
+        hours = np.searchsorted(self._hours, clocks, side="right")
+        windows: npt.NDArray[np.int64] = (days + _THURSDAY) % 7 * (len(self._hours) + 1) + hours
+        return windows
 
     def _find(self, codes: pl.Series) -> pl.Series:
         """Return the card of each code, null where it was never drawn."""

@@ -59,7 +59,8 @@ def price_spans(usage: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     )
     rows = usage.select(may_cost.fill_null(False)).to_series()
     asked = [*_ASKED, *(name for name in (ALIKE,) if name in usage.columns)]
-    answers = _answers(usage.select(asked).filter(rows).rechunk(), book)
+    of_all = usage.select(asked)
+    answers = _answers(of_all if rows.all() else of_all.filter(rows).rechunk(), book)
     if answers.height < usage.height:
         answers = answers.select(pl.all().gather(_positions(rows))).with_columns(
             pl.col("candidate").fill_null(False), pl.col("rating_revision").fill_null(book.revision)
@@ -67,7 +68,7 @@ def price_spans(usage: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     passed_on = [name for name in ("request",) if name in usage.columns]
     kept = [name for name in (*passed_on, *PRICED_SPANS) if name not in _ANSWERED]
     whole = pl.concat([usage[kept], answers], how="horizontal")
-    return pl.DataFrame(whole[[*passed_on, *PRICED_SPANS]].get_columns())
+    return whole[[*passed_on, *PRICED_SPANS]]
 
 
 def _answers(asked: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
