@@ -107,7 +107,7 @@ def _assembled(*frames: pl.DataFrame) -> pl.DataFrame:
     for frame in frames:
         mine = [name for name in frame.columns if name not in held]
         held.update(mine)
-        parts.append(frame[mine])
+        parts.append(frame.select(mine))
     # As frames, not as series: a column of one value stays a value.
     whole = pl.concat(parts, how="horizontal")
     other = {name: pl.lit(None, dtype) for name, dtype in schema.items() if name not in held}

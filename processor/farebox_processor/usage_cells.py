@@ -38,6 +38,8 @@ EMITTER: Final = "emitter"
 
 _MOST_VALUES: Final = 64
 """An attribute with more different values in a batch is no word: ids, and what people write."""
+_MOST_COMBINATIONS: Final = 1_000
+"""Beyond, and where most spans have one of their own, words do not repeat enough to be worth it."""
 
 _ERROR: Final = 2  # status code of OTLP
 
@@ -108,14 +110,14 @@ def widen(
     )
     nonsense = _nonsense(numbers, cells.are_given(number_keys))
     codes = cells.codes(text_keys, _MOST_VALUES)
-    group, first = combine(
-        [
-            *codes.values(),
-            (own[IS_FAILED].to_numpy(), 2),
-            ((scopes.cast(pl.Int64) + 1).fill_null(0).to_numpy(), len(dialects.emitters) + 1),
-        ],
-        spans.height,
-    )
+    own_codes = [
+        (own[IS_FAILED].to_numpy(), 2),
+        ((scopes.cast(pl.Int64) + 1).fill_null(0).to_numpy(), len(dialects.emitters) + 1),
+    ]
+    group, first = combine([*codes.values(), *own_codes], spans.height)
+    if len(first) > max(_MOST_COMBINATIONS, spans.height // 2):
+        codes = {}
+        group, first = combine(own_codes, spans.height)
     names = [key for key in text_keys if key not in codes]
     return Wide(
         cells=Folded.of(

@@ -101,6 +101,24 @@ def test_attributes_with_a_value_of_their_own_on_every_span_are_read_like_those_
     assert_frame_equal(_usage(read(*spans)), alone)
 
 
+def test_words_of_which_every_span_has_its_own_combination_are_read_like_those_that_repeat(
+    read: Any,
+) -> None:
+    spans = [
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": f"eu.anthropic.claude-{number % 48}",
+            "farebox.feature": f"feature {number // 48}",
+            "gen_ai.usage.input_tokens": number,
+        }
+        for number in range(48 * 48)
+    ]
+
+    few = pl.concat([_usage(read(*spans[start : start + 48])) for start in range(0, 48 * 48, 48)])
+
+    assert_frame_equal(_usage(read(*spans)), few)
+
+
 @settings(max_examples=20, deadline=None)
 @given(spans=st.lists(_spans, min_size=1, max_size=8))
 def test_spans_that_are_marked_alike_have_the_same_terms_and_so_the_same_prices(
