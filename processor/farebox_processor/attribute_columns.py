@@ -105,7 +105,8 @@ class Cells:
     def codes(self, keys: Collection[str], most: int) -> dict[str, Codes]:
         """Return a number per row for each of `keys` that has at most so many different values.
 
-        Rows of one number have one value; 0 stands for none.
+        Rows of one number have one value; 0 stands for none. `most` is 254 or less: a number is a
+        byte.
         """
         key_ids = self.different["key_id"].to_numpy()
         counts = np.bincount(key_ids, minlength=max(self._key_ids, default=0) + 1)

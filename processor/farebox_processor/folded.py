@@ -64,10 +64,14 @@ class Folded:
         return (self.words if name in self.words.columns else self.rows)[name].unique()
 
     def with_columns(self, **columns: pl.Expr) -> "Folded":
-        """Return the frame with more columns, or others, like pl.DataFrame.with_columns."""
+        """Return the frame with more columns, or others, like pl.DataFrame.with_columns.
+
+        What an expression follows from is told by the columns it names: it holds no Series.
+        """
         of_words, of_rows = self._parted(columns)
         words, rows = self.words, self.rows
         if of_words:
+            # So few rows are not worth a second processor.
             words = words.with_columns_seq(**of_words)
         if of_rows:
             asked = {root for read in of_rows.values() for root in read.meta.root_names()}
@@ -157,10 +161,9 @@ def gathered(rows: pl.DataFrame, words: pl.DataFrame, group: pl.Series) -> pl.Da
 
     A column that says the same everywhere stays one value, with which all that follows is quick.
     """
-    columns = words.get_columns()
-    same = [column for column in columns if column.n_unique() == 1]
-    others = [column for column in columns if column.n_unique() != 1]
-    spread = pl.DataFrame(others)[group].get_columns() if others else []
+    same = [column for column in words.get_columns() if column.n_unique() == 1]
+    others = _without(words, [column.name for column in same])
+    spread = others[group].get_columns() if others.width else []
     return rows.with_columns(*spread, *(pl.lit(column).first() for column in same))
 
 

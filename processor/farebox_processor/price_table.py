@@ -68,9 +68,10 @@ class Cards:
     units: pl.DataFrame
     """card, unit, usd, per, minimum: the prices of counted units."""
 
-    def rows(self, columns: Iterable[str] = tuple(CARD_COLUMNS)) -> pl.DataFrame:
+    def rows(self, columns: Iterable[str]) -> pl.DataFrame:
         """Return some of CARD_COLUMNS, one row per span, in their order."""
-        return gathered(self.which.to_frame(), self.drawn.select(columns), self.which)
+        told = self.drawn.select(columns)
+        return gathered(self.which.to_frame(), told, self.which).select(told.columns)
 
 
 class CardTable:

@@ -58,8 +58,7 @@ def price_spans(usage: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
         "candidate", *(pl.col(name).is_not_null() for name in book.rule_columns)
     )
     rows = usage.select(may_cost.fill_null(False)).to_series()
-    asked = [*_ASKED, *(name for name in (ALIKE,) if name in usage.columns)]
-    of_all = usage.select(asked)
+    of_all = usage.select(*_ASKED, *{ALIKE}.intersection(usage.columns))
     answers = _answers(of_all if rows.all() else of_all.filter(rows).rechunk(), book)
     if answers.height < usage.height:
         answers = answers.select(pl.all().gather(_positions(rows))).with_columns(

@@ -117,4 +117,4 @@ def _assembled(*frames: pl.DataFrame) -> pl.DataFrame:
         if name in schema and dtype != schema[name]
     }
     whole = whole.with_columns(**other).with_columns(pl.col("invalid_usage").fill_null(0))
-    return whole[[*schema, *(name for name in (ALIKE,) if name in held)]]
+    return whole[[*schema, *held.intersection([ALIKE])]]

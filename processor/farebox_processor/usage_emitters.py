@@ -35,9 +35,9 @@ def assign_emitters(wide: Wide, dialects: Dialects) -> Wide:
 def emitters_of_scopes(spans: pl.DataFrame, dialects: Dialects) -> pl.Series:
     """Return the number of the emitter that the scope of each span decides on, null if none."""
     rows = spans["scope_row"].to_numpy()
-    a_span = np.zeros(int(rows.max()) + 1 if len(rows) else 0, dtype=np.int64)
-    a_span[rows] = np.arange(spans.height)
-    scopes = spans.select(pl.col("scope_name", "scope_version").gather(a_span))
+    any_span = np.zeros(int(rows.max()) + 1 if len(rows) else 0, dtype=np.int64)
+    any_span[rows] = np.arange(spans.height)
+    scopes = spans.select(pl.col("scope_name", "scope_version").gather(any_span))
     known = {scope: dialects.emitter_of(*scope) for scope in set(scopes.iter_rows())}
     numbers = pl.Series("emitter", map(known.get, scopes.iter_rows()), dtype=pl.UInt16)
     return numbers.gather(spans["scope_row"])
