@@ -19,7 +19,7 @@ from farebox_processor.usage import read_usage
 __all__ = ["costing"]
 
 _SPANS: Final = 32_768
-_CALLS: Final = {"49,152 at once": 49_152, "196,608 at once": 196_608}
+_CALLS: Final = {"49,152 at once": 49_152, "131,072 at once": 131_072}
 """What a batch costs whatever its size is shared by its calls."""
 _CALLS_ONE_BY_ONE: Final = 2_000
 _PEER: Final = "genai_prices.calc_price, one by one"
