@@ -4,7 +4,7 @@ Most attributes repeat what others say. A map therefore holds numbers, and a dic
 texts they stand for: so it goes to ClickHouse, which takes it for the map of texts that it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -14,9 +14,17 @@ import polars as pl
 import pyarrow as pa
 
 from farebox_processor import any_values
+from farebox_processor.any_values import Rows
 from farebox_processor.attribute_columns import Attributes
 
-__all__ = ["Dictionary", "attribute_maps", "coded_maps", "lists_of", "offsets_of"]
+__all__ = [
+    "Dictionary",
+    "Entries",
+    "attribute_maps",
+    "coded_maps",
+    "lists_of",
+    "offsets_of",
+]
 
 _Mask: TypeAlias = npt.NDArray[np.bool_]
 _Rows: TypeAlias = npt.NDArray[np.int64]
@@ -49,33 +57,56 @@ class Dictionary:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What the maps of some rows hold, one entry after another."""
+
+    rows: _Rows
+    """Ascending."""
+    keys: pl.Series
+    key_ids: _Rows
+    """Which of `keys` each entry has."""
+    values: pl.Series
+    value_ids: _Rows
+    """Which of `values` each entry has."""
+
+    @classmethod
+    def of_columns(cls, rows: pl.Series, columns: pl.DataFrame) -> "Entries":
+        """Return an entry per value, under the name of its column; null is none.
+
+        `rows`, ascending, says whose each row of `columns` is.
+        """
+        values = pl.concat([column.cast(pl.String).alias("") for column in columns], rechunk=True)
+        is_told = values.is_not_null().to_numpy().reshape(columns.width, columns.height)
+        at, column = np.nonzero(is_told.T)
+        return cls(
+            rows=rows.to_numpy().astype(np.int64)[at],
+            keys=pl.Series(columns.columns),
+            key_ids=column,
+            values=values,
+            value_ids=column * columns.height + at,
+        )
+
+
 def coded_maps(
     attributes: Attributes,
     height: int,
     *,
     without: Callable[[pl.Series], pl.Series],
-    more: pl.DataFrame | None = None,
+    more: Entries | None = None,
 ) -> tuple[pl.Series, Dictionary]:
     """Return a Map(UInt32, UInt32) per row, and the dictionary of its numbers.
 
-    `without` says which of the distinct keys to leave out. `more` holds further entries: row, key
-    and value, sorted by row. Of two values under one key the last is kept.
+    `without` says which of the distinct keys to leave out. `more` comes behind what is left. Of
+    two values under one key of `attributes` the last is kept.
     """
-    attributes = attributes.where(_kept(attributes, without))
-    carried, place = any_values.used(attributes.which, len(attributes.different))
-    texts, of_carried = any_values.rendered(attributes.different, carried)
-    keys, key_ids = [attributes.keys], attributes.key_ids().astype(np.int64)
-    values, value_ids = [texts], of_carried[place[attributes.which]].astype(np.int64)
-    rows = attributes.rows.astype(np.int64)
-    if more is not None:
-        order = _merged(rows, more["row"].to_numpy().astype(np.int64), height)
-        rows = np.concatenate([rows, more["row"].to_numpy()])[order]
-        keys, key_ids = _appended(keys, key_ids, more["key"], order)
-        values, value_ids = _appended(values, value_ids, more["value"], order)
-    coded_keys, different_keys = _numbered(pl.concat(keys), key_ids)
-    coded_values, different_values = _numbered(_shortened(pl.concat(values)), value_ids)
-    offsets = pa.array(offsets_of(rows, height).astype(np.int32))
-    maps = pa.MapArray.from_arrays(offsets, coded_keys, coded_values)
+    entries = [_entries_of(attributes, without), *([more] if more else [])]
+    places, offsets = _places([each.rows for each in entries], height)
+    keys, different_keys = _coded([(each.keys, each.key_ids) for each in entries], places)
+    values, different_values = _coded(
+        [(_shortened(each.values), each.value_ids) for each in entries], places
+    )
+    maps = pa.MapArray.from_arrays(pa.array(offsets.astype(np.int32)), keys, values)
     return pl.Series(maps), Dictionary(different_keys, different_values)
 
 
@@ -101,28 +132,40 @@ def _as_strings(texts: pl.Series) -> pa.Array:
     return texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string())
 
 
-def _merged(rows: _Rows, more: _Rows, height: int) -> _Rows:
-    """Return the order in which those of `more` come behind those of `rows`, row by row."""
-    order = np.empty(len(rows) + len(more), dtype=np.int64)
-    before = offsets_of(more, height)[rows] + np.arange(len(rows))
-    order[before] = np.arange(len(rows))
-    behind = offsets_of(rows, height)[more + 1] + np.arange(len(more))
-    order[behind] = np.arange(len(rows), len(order))
-    return order
+def _places(lists: Sequence[_Rows], height: int) -> tuple[list[_Rows], _Rows]:
+    """Return the place of each entry of several lists of them, and where each row begins.
+
+    `lists` hold the row of each entry, ascending. In a row those of the first list come first.
+    """
+    counts = [np.bincount(rows, minlength=height) for rows in lists]
+    offsets = np.append(0, np.cumsum(sum(counts)))
+    begins, places = offsets[:-1], []
+    for rows, count in zip(lists, counts, strict=True):
+        place = (begins - (np.cumsum(count) - count))[rows]
+        place += np.arange(len(rows))
+        places.append(place)
+        begins = begins + count
+    return places, offsets
 
 
-def _appended(
-    texts: list[pl.Series], ids: _Rows, more: pl.Series, order: _Rows
-) -> tuple[list[pl.Series], _Rows]:
-    behind = sum(map(len, texts)) + np.arange(len(more))
-    return [*texts, more], np.concatenate([ids, behind])[order]
+def _coded(
+    lists: Sequence[tuple[pl.Series, _Rows]], places: Sequence[_Rows]
+) -> tuple[pa.Array, pl.Series]:
+    """Return a number for the text of each entry, in its place, and the texts that they stand for.
 
-
-def _numbered(texts: pl.Series, ids: _Rows) -> tuple[pa.Array, pl.Series]:
-    """Return the numbers of the texts at `ids`, and the different texts, each in its place."""
-    encoded = texts.fill_null("").to_arrow().dictionary_encode()
-    numbers = encoded.indices.to_numpy().astype(np.uint32)
-    return pa.array(numbers[ids]), pl.Series(encoded.dictionary)
+    Of each list: texts, and which of them each entry has.
+    """
+    texts = pl.concat([texts.alias("text") for texts, _ in lists], rechunk=True).fill_null("")
+    told = texts.to_frame().with_row_index("at")
+    first = told.select(pl.col("at").first().over("text")).to_series()
+    is_first = first == told["at"]
+    numbers = (is_first.cum_sum() - 1).to_numpy().astype(np.uint32)[first.to_numpy()]
+    coded = np.empty(sum(map(len, places)), dtype=np.uint32)
+    begin = 0
+    for (of_list, ids), place in zip(lists, places, strict=True):
+        coded[place] = numbers[begin : begin + len(of_list)][ids]
+        begin += len(of_list)
+    return pa.array(coded), texts.filter(is_first)
 
 
 def _shortened(values: pl.Series) -> pl.Series:
@@ -131,12 +174,27 @@ def _shortened(values: pl.Series) -> pl.Series:
     return values
 
 
-def _kept(attributes: Attributes, without: Callable[[pl.Series], pl.Series]) -> _Mask:
-    unwanted = without(attributes.keys).to_numpy()
-    key_ids = attributes.key_ids()
+def _entries_of(attributes: Attributes, without: Callable[[pl.Series], pl.Series]) -> Entries:
+    rows, key_ids = attributes.rows.astype(np.int64), attributes.key_ids()
+    which = attributes.which
+    is_kept = _is_kept(rows, key_ids, without(attributes.keys).to_numpy())
+    if not is_kept.all():
+        rows, key_ids, which = rows[is_kept], key_ids[is_kept], which[is_kept]
+    carried, place = any_values.used(which, len(attributes.different))
+    texts, of_carried = any_values.rendered(attributes.different, carried)
+    return Entries(
+        rows=rows,
+        keys=attributes.keys,
+        key_ids=key_ids.astype(np.int64),
+        values=texts,
+        value_ids=of_carried[place[which]].astype(np.int64),
+    )
+
+
+def _is_kept(rows: _Rows, key_ids: Rows, unwanted: _Mask) -> _Mask:
+    """Mark the entries whose key is wanted, the last one of each row and key."""
     kept: _Mask = ~unwanted[key_ids]
-    width = len(attributes.keys)
-    cells = attributes.rows.astype(np.int64) * width + key_ids
+    cells = rows * len(unwanted) + key_ids
     if _some_are_repeated(cells, bound=int(cells.max(initial=-1)) + 1):
         _, last = np.unique(cells[::-1], return_index=True)
         is_last = np.zeros(len(cells), dtype=np.bool_)

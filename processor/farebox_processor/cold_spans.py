@@ -4,7 +4,7 @@ Every trace lies in one pack. The packs are in the order in which they were made
 the traces that have been silent the longest.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
 
@@ -13,7 +13,7 @@ import polars as pl
 __all__ = ["ColdSpans"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Pack:
     content: bytes
     held: int
@@ -45,23 +45,25 @@ class ColdSpans:
         """The traces that are here."""
         return self._where["trace"]
 
-    def put(self, spans: pl.DataFrame) -> None:
-        """Pack the spans of whole traces, in the order of the last span of each."""
-        last = spans.select(pl.int_range(pl.len()).max().over("trace")).to_series()
-        ordered = spans[last.arg_sort()]
-        trace = ordered["trace"].rle_id()
-        # A pack ends where a trace does, at its size or after it.
-        full = trace.gather_every(self.pack_spans, self.pack_spans - 1)
-        begin = 0
-        for end in [*trace.search_sorted(full, side="right"), ordered.height]:
-            if end > begin:
-                self._add(ordered[begin:end])
-            begin = end
+    def fork(self) -> "ColdSpans":
+        """Return the same packs again; what becomes of them there changes nothing here."""
+        return replace(self, _packs=dict(self._packs))
+
+    def put(self, spans: pl.DataFrame, last: pl.Series) -> None:
+        """Pack the spans of whole traces.
+
+        `last`, one number in each trace, says when a span of it was last heard of.
+        """
+        pack = (last - last.min()) // self.pack_spans
+        for number in pack.unique().sort():
+            self._add(spans.filter(pack == number))
 
     def take(self, traces: pl.Series) -> list[pl.DataFrame]:
         """Return the spans of `traces`, which are held no more."""
         wanted = pl.col("trace").is_in(traces.implode())
         found = self._where.filter(wanted)
+        if found.is_empty():
+            return []
         self._where = self._where.filter(~wanted)
         return [
             self._take(number, pl.col("trace").is_in(traces.implode()), spans)
@@ -96,12 +98,14 @@ class ColdSpans:
     def _take(self, number: int, wanted: pl.Expr, count: int) -> pl.DataFrame:
         pack = self._packs[number]
         spans = pl.read_ipc_stream(BytesIO(pack.content))
-        pack.spans -= count
-        if pack.spans == 0:
+        left = pack.spans - count
+        if left == 0:
             del self._packs[number]
-        elif pack.spans < pack.held // 2:
+        elif left < pack.held // 2:
             here = self._where.filter(pack=number)["trace"]
             self._packs[number] = _packed(spans.filter(pl.col("trace").is_in(here.implode())))
+        else:
+            self._packs[number] = replace(pack, spans=left)
         return spans.filter(wanted)
 
     def _drop(self, numbers: list[int]) -> pl.Series:
@@ -116,6 +120,6 @@ class ColdSpans:
 
 def _packed(spans: pl.DataFrame) -> _Pack:
     content = BytesIO()
-    spans.rechunk().write_ipc_stream(content, compression="zstd")
+    spans.rechunk().write_ipc_stream(content, compression="lz4")
     ended_at = spans.select(pl.col("ended_at").max()).item()
     return _Pack(content.getvalue(), spans.height, spans.height, ended_at)

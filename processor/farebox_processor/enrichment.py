@@ -45,16 +45,6 @@ class Attached:
     attributes: pl.DataFrame
     """For each of `rows`: a column per attribute, null where the span does not get it."""
 
-    def long(self) -> pl.DataFrame:
-        """Return row, key and value as text, sorted by row."""
-        return (
-            self.attributes.cast(pl.String)
-            .with_columns(row=self.rows)
-            .unpivot(index="row", variable_name="key", value_name="value")
-            .drop_nulls("value")
-            .sort("row", maintain_order=True)
-        )
-
 
 def attach(
     decoded: Decoded,

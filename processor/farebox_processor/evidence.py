@@ -17,6 +17,7 @@ from farebox_processor import wire
 from farebox_processor.attribute_columns import Attributes
 from farebox_processor.attribute_maps import (
     Dictionary,
+    Entries,
     attribute_maps,
     coded_maps,
     lists_of,
@@ -85,7 +86,7 @@ def evidence_rows(
         decoded.span_attributes,
         height,
         without=_attached if content else _attached_or_content,
-        more=attached.long(),
+        more=Entries.of_columns(attached.rows, attached.attributes),
     )
     of_spans = spans.select(
         pl.col("started_at").alias("Timestamp"),
@@ -215,10 +216,11 @@ def _as_lists(columns: dict[str, pl.Series], offsets: npt.NDArray[Any]) -> pl.Da
 
 
 def _no_lists(prefix: str, height: int) -> pl.DataFrame:
+    offsets = np.zeros(height + 1, dtype=np.int64)
     return pl.DataFrame(
         {
-            name: pl.Series([[]], dtype=dtype).new_from_index(0, height)
+            name: lists_of(pl.Series(dtype=dtype.inner), offsets)
             for name, dtype in EVIDENCE.items()
-            if name.startswith(prefix)
+            if name.startswith(prefix) and isinstance(dtype, pl.List)
         }
     )

@@ -4,6 +4,8 @@ It holds every span of a live trace, in columns and without content. A trace tha
 lost, only no longer complete here: it is left to repair, which reads it back from `spans`.
 """
 
+from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from farebox_processor.cold_spans import ColdSpans
-from farebox_processor.frames import PRICED_SPANS, Schema
+from farebox_processor.frames import PRICED_SPANS, TOKENS, Schema
 from farebox_processor.rollup.facts import what_is_called
 from farebox_processor.rollup.kin import (
     NONE_WORN,
@@ -41,6 +43,11 @@ _CALLS: Final[Schema] = {
     "began": pl.Int64(),
     "ended": pl.Int64(),
 }
+_CALLED: Final = (
+    *("tenant", "service_name", "scope_name", "started_at", "ended_at"),
+    *("candidate", "call_kind", "response_id", "priced_model", "model", "tool_name", *TOKENS),
+)
+"""Which columns say what calls are kin by."""
 _LINKS: Final[Schema] = {"left": pl.UInt64(), "right": pl.UInt64(), "response": pl.UInt64()}
 _WORN_IDS: Final = 100_000
 """Worn response ids that are remembered; repair knows the others."""
@@ -88,41 +95,30 @@ class LiveTraces:
         """How many traces have changed since they were settled."""
         return self._dirty.len()
 
+    def fork(self) -> "LiveTraces":
+        """Return the same traces again; what is added there changes nothing here."""
+        forked = copy(self)
+        forked._cold = self._cold.fork()
+        return forked
+
     def add(self, priced: pl.DataFrame) -> int:
         """Take priced spans; what is there already marks nothing dirty. Return how many are new."""
+        # Before, not after: what comes now is asked for next, and would be unpacked again.
+        self._pack()
         new = self._take(priced)
         self._dirty = pl.concat([self._dirty, new["trace"]]).unique()
-        self._make_room(new)
+        self._evict(new)
         return new.height
 
     def complete(self, stored: pl.DataFrame) -> None:
         """Take spans that were read back and rolled up: they make live traces whole again."""
-        self._make_room(self._take(self.those_live(stored)))
+        self._pack()
+        self._evict(self._take(self.those_live(stored)))
 
     def those_live(self, spans: pl.DataFrame) -> pl.DataFrame:
         """Return those of `spans` whose traces are live; while others add, about those."""
         live = pl.concat([self._hot["trace"], self._cold.traces]).unique()
         return spans.filter(_TRACE.is_in(live.implode()))
-
-    def with_new(self, priced: pl.DataFrame, most: int) -> pl.DataFrame:
-        """Return the spans of the traces of `priced`, and of their kin, as if it had been added.
-
-        Calls without a response id make no kin here. Traces are left out, the largest first, until
-        at most so many spans are left.
-        """
-        named = _held(priced)
-        responses = _calls_of(named)["response"].drop_nulls()
-        responses = responses.filter(~responses.is_in(self._worn.implode()))
-        twins = self._calls.filter(pl.col("response").is_in(responses.implode()))
-        reached = self._with_kin(pl.concat([named["trace"], twins["trace"]]).unique())
-        self._warm(reached)
-        held = self._hot.filter(pl.col("trace").is_in(reached.implode()))
-        spans = pl.concat([held, self._unheld(named)], how="diagonal")
-        if spans.height > most:
-            sizes = spans.group_by("trace").len().sort("len", "trace")
-            fit = sizes.filter(pl.col("len").cum_sum() <= most)
-            spans = spans.filter(pl.col("trace").is_in(fit["trace"].implode()))
-        return _whole(spans)
 
     def dirty_sets(self) -> pl.DataFrame:
         """Return all spans of the traces that changed, and of the traces that are their kin."""
@@ -156,7 +152,9 @@ class LiveTraces:
         """Hold what is new among `priced`, and return it."""
         named = _held(priced)
         self._warm(named["trace"].unique())
-        new = self._unheld(named).unique(_VERSION, maintain_order=True)
+        new = self._unheld(named)
+        if new["content_hash"].n_unique() < new.height:
+            new = new.unique(_VERSION, maintain_order=True)
         if new.height:
             self._hot = pl.concat([self._hot, new], how="diagonal")
             self._link(new)
@@ -177,44 +175,52 @@ class LiveTraces:
         self._calls = pl.concat([self._calls, calls])
         if self._calls.n_chunks() > _CHUNKS:
             self._calls = self._calls.rechunk()
-        calls = self._wear(calls)
-        links = [self._links]
-        for name, links_of in (("response", response_links), ("equal", overlap_links)):
-            among = calls[name].drop_nulls().implode()
-            links.append(links_of(self._calls.filter(pl.col(name).is_in(among))))
-        self._links = pl.concat(links).unique()
+        of_one_response = self._wear(self._sharing("response", calls))
+        links = (response_links(of_one_response), overlap_links(self._sharing("equal", calls)))
+        self._links = pl.concat([self._links, *links]).unique()
+
+    def _sharing(self, name: str, calls: pl.DataFrame) -> pl.DataFrame:
+        """Return the calls with a value of `calls` in this column, if any two have the same."""
+        values = calls[name].drop_nulls().unique()
+        found = self._calls.filter(pl.col(name).is_in(values.implode()))
+        return found if found.height > values.len() else found.clear()
 
     def _wear(self, calls: pl.DataFrame) -> pl.DataFrame:
-        """Note the response ids of `calls` that are worn by them, and return calls without.
+        """Note the response ids of `calls` that are worn by them, and return calls with others.
 
         What they tied together is to be rolled up again.
         """
-        responses = calls["response"].drop_nulls()
-        among = responses.filter(~responses.is_in(self._worn.implode()))
-        worn = worn_responses(self._calls.filter(pl.col("response").is_in(among.implode())))
+        is_worn = pl.col("response").is_in(self._worn.implode())
+        worn = worn_responses(calls.filter(~is_worn))
         if worn.len():
             shown = pl.col("response").is_in(worn.implode()).fill_null(False)
             apart = self._with_kin(self._calls.filter(shown)["trace"].unique())
             self._dirty = pl.concat([self._dirty, apart]).unique()
             self._links = self._links.filter(~shown)
             self._worn = pl.concat([self._worn, worn]).tail(_WORN_IDS)
-        is_worn = pl.col("response").is_in(self._worn.implode())
-        return calls.with_columns(response=pl.when(~is_worn).then("response"))
+        return calls.filter(~pl.col("response").is_in(self._worn.implode()))
 
     def _warm(self, traces: pl.Series) -> None:
         """Bring back the spans of `traces` that were packed."""
-        self._hot = pl.concat([self._hot, *self._cold.take(traces)], how="diagonal")
+        packed = self._cold.take(traces)
+        if packed:
+            self._hot = pl.concat([self._hot, *packed], how="diagonal")
 
-    def _make_room(self, new: pl.DataFrame) -> None:
-        """Pack what was used least recently, and drop what is too much or too old."""
+    def _pack(self) -> None:
+        """Pack what was used least recently."""
         hot_spans = min(_HOT_SPANS, self.max_spans // 2)
         if self._hot.height > hot_spans:
             # The latest half stays; no trace is split.
-            last = self._hot.with_row_index("at").group_by("trace").agg(pl.col("at").max())
-            stays = last.filter(pl.col("at") >= self._hot.height - hot_spans // 2)
-            keep = pl.col("trace").is_in(stays["trace"].implode())
-            self._cold.put(self._hot.filter(~keep))
-            self._hot = _without_empty(self._hot.filter(keep))
+            rows = self._hot.select("trace").with_row_index("at")
+            last = rows.select(pl.col("at").max().over("trace")).to_series()
+            stays = last >= self._hot.height - hot_spans // 2
+            self._cold.put(self._hot.filter(~stays), last.filter(~stays))
+            self._hot = _without_empty(self._hot.filter(stays))
+
+    def _evict(self, new: pl.DataFrame) -> None:
+        """Drop what is too much, or too old beside what is new."""
+        if self._hot.height > self.max_spans:
+            self._pack()
         gone = self._cold.shrink(max(0, self.max_spans - self._hot.height))
         moment = new["ended_at"].median()
         if isinstance(moment, datetime):
@@ -248,15 +254,14 @@ def _without_empty(spans: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _whole(held: pl.DataFrame) -> pl.DataFrame:
-    """Return frames.PRICED_SPANS of spans that are held."""
+def _whole(held: pl.DataFrame, names: Iterable[str] = PRICED_SPANS) -> pl.DataFrame:
+    """Return columns of frames.PRICED_SPANS, all unless told which, of spans that are held."""
     return held.select(
-        pl.col(name) if name in held.columns else pl.lit(None, dtype).alias(name)
-        for name, dtype in PRICED_SPANS.items()
+        pl.col(name) if name in held.columns else pl.lit(None, PRICED_SPANS[name]).alias(name)
+        for name in names
     )
 
 
 def _calls_of(spans: pl.DataFrame) -> pl.DataFrame:
-    held = spans.filter("candidate")
-    candidates = _whole(held).with_columns(held["trace"], *what_is_called())
-    return kin_calls(candidates).select(*_CALLS)
+    told = _whole(spans, _CALLED).with_columns(spans["trace"])
+    return kin_calls(told.filter("candidate").with_columns(*what_is_called())).select(*_CALLS)

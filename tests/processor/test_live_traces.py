@@ -137,7 +137,6 @@ def test_a_response_id_that_too_many_traces_show_ties_nothing_any_more(live: Liv
     live.settle()
 
     late = shown_by(MOST_TRACES + 1)
-    assert held(live.with_new(late, most=10)) == [(f"t{MOST_TRACES + 1}", "1")]
     live.add(late)
     assert held(live.dirty_sets()) == [(f"t{MOST_TRACES + 1}", "1")]
     assert live.worn_among(late).rows() == [("", "one-for-all")]
@@ -220,29 +219,16 @@ def _one_by_one(spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
     return spans.sample(fraction=1, shuffle=True, seed=3).iter_slices(1)
 
 
-def test_what_would_be_live_is_told_and_nothing_is_taken(live: LiveTraces) -> None:
-    live.add(spans_of("a", "1"))
-    live.add(spans_of("b", "1"))
+def test_what_is_added_to_a_fork_is_not_added_to_what_it_was_forked_from() -> None:
+    live = LiveTraces(max_spans=64)
+    for number in range(50):
+        live.add(spans_of(str(number), "1"))
     live.settle()
 
-    found = live.with_new(pl.concat([spans_of("a", "1", "2"), spans_of("c", "1")]), most=10)
+    fork = live.fork()
+    fork.add(pl.concat([spans_of("0", "2"), spans_of("new", "1")]))
 
-    assert held(found) == [("a", "1"), ("a", "2"), ("c", "1")]
-    assert (len(live), live.dirty) == (2, 0)
-
-
-def test_what_would_be_live_takes_in_traces_of_the_same_response(live: LiveTraces) -> None:
-    live.add(spans_of("a", "1", cost="1", response_id="r"))
-    live.add(spans_of("b", "1", cost="1", response_id="other"))
-
-    found = live.with_new(spans_of("c", "1", cost="1", response_id="r"), most=10)
-
-    assert held(found) == [("a", "1"), ("c", "1")]
-
-
-def test_the_largest_traces_are_left_out_of_what_would_be_live(live: LiveTraces) -> None:
-    live.add(spans_of("large", *map(str, range(9))))
-
-    found = live.with_new(pl.concat([spans_of("large", "9"), spans_of("small", "1")]), most=9)
-
-    assert held(found) == [("small", "1")]
+    assert held(fork.dirty_sets()) == [("0", "1"), ("0", "2"), ("new", "1")]
+    assert (len(live), live.traces, live.dirty) == (50, 50, 0)
+    live.add(pl.concat([spans_of("0", "3"), spans_of("49", "2")]))
+    assert held(live.dirty_sets()) == [("0", "1"), ("0", "3"), ("49", "1"), ("49", "2")]

@@ -43,28 +43,29 @@ class Export(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Foreseen:
-    """What some spans, live ones and those of a flush, came to before these were stored."""
+class _Ahead:
+    """The live spans as they are once those of a flush are stored, and what changed among them."""
 
-    identities: pl.Series
-    worn: pl.DataFrame
+    priced: pl.DataFrame
+    """The spans of the flush."""
+    live: LiveTraces
+    changed: RolledUp | None
+    """None where it is too much to be worked out before the answers."""
     rules: Rules
-    rolled_up: RolledUp
 
-    def if_of(self, spans: pl.DataFrame, worn: pl.DataFrame, rules: Rules) -> RolledUp | None:
-        """Return it if it is what `spans` come to: a set has one roll up."""
-        is_same = (
-            rules is self.rules
-            and self.worn.equals(worn)
-            and self.identities.equals(_identities(spans))
-        )
-        return self.rolled_up if is_same else None
+    def is_of(self, stored: Sequence[pl.DataFrame], rules: Rules) -> bool:
+        """Return whether just the spans of the flush were stored, and the rules are the same."""
+        return len(stored) == 1 and stored[0] is self.priced and rules is self.rules
 
 
-def _identities(spans: pl.DataFrame) -> pl.Series:
-    """Return a number for each priced span, whatever their order."""
-    identity = pl.struct("tenant", "content_hash", "rating_revision").hash()
-    return spans.select(identity.sort()).to_series()
+def _all_but_the_largest(spans: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Leave traces out, the largest first, until at most so many spans are left."""
+    if spans.height <= most:
+        return spans
+    trace = pl.struct("tenant", "trace_id").hash()
+    sizes = spans.group_by(trace=trace).len().sort("len", "trace")
+    fit = sizes.filter(pl.col("len").cum_sum() <= most)
+    return spans.filter(trace.is_in(fit["trace"].implode()))
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class Ingest:
     """Who else gets the spans, and what was attached to them."""
     _stored_lately: list[pl.DataFrame] = field(default_factory=list)
     _read_back: deque[pl.DataFrame] = field(default_factory=deque)
-    _foreseen: _Foreseen | None = None
+    _ahead: _Ahead | None = None
     """Of the latest flush."""
 
     def flush(self, bodies: Sequence[bytes], tenants: Sequence[str]) -> list[Verdict]:
@@ -94,6 +95,8 @@ class Ingest:
 
         Raises RetryableStoreError where ClickHouse takes nothing now.
         """
+        while self._read_back:
+            self.live.complete(self._read_back.popleft())
         costed = cost_requests(bodies, tenants, self.rules)
         try:
             with self.metrics.insert_seconds.time():
@@ -116,23 +119,20 @@ class Ingest:
         the roll up: they are left to repair.
         """
         lately, self._stored_lately = self._stored_lately, []
-        foreseen, self._foreseen = self._foreseen, None
-        for stored in lately:
-            self.live.add(stored)
-        while self._read_back:
-            self.live.complete(self._read_back.popleft())
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.is_of(lately, self.rules):
+            self.live, changed = ahead.live, ahead.changed
+        else:
+            changed = None
+            for stored in lately:
+                self.live.add(stored)
+        if changed is None:
+            changed = self._roll_up(self.live.dirty_sets(), self.live, self.rules)
         self.metrics.live_spans.set(len(self.live))
         self.metrics.live_traces.set(self.live.traces)
-        changed = self.live.dirty_sets()
-        if changed.is_empty():
-            return
-        worn = self.live.worn_among(changed)
-        rolled_up = foreseen.if_of(changed, worn, self.rules) if foreseen else None
-        if rolled_up is None:
-            rolled_up, _ = roll_up_steadily(changed, self.rules, self.metrics, worn)
-        self.so_far.remember(rolled_up.traces)
-        self.writer.write("calls", rolled_up.calls)
-        self.writer.write("traces", rolled_up.traces)
+        self.so_far.remember(changed.traces)
+        self.writer.write("calls", changed.calls)
+        self.writer.write("traces", changed.traces)
         self.live.settle()
 
     def take_back(self, spans: pl.DataFrame) -> None:
@@ -178,17 +178,23 @@ class Ingest:
         if self.export is None and self.evidence == "none":
             return None
         try:
-            rules = self.rules
-            spans = self.live.with_new(priced, most=_SPANS_LOOKED_AT + 2 * priced.height)
-            worn = self.live.worn_among(spans)
-            rolled_up, _ = roll_up_steadily(spans, rules, self.metrics, worn)
-            self._foreseen = _Foreseen(_identities(spans), worn, rules, rolled_up)
+            rules, live = self.rules, self.live.fork()
+            live.add(priced)
+            changed = live.dirty_sets()
+            looked_at = _all_but_the_largest(changed, _SPANS_LOOKED_AT + 2 * priced.height)
+            rolled_up = self._roll_up(looked_at, live, rules)
+            is_all = looked_at.height == changed.height
+            self._ahead = _Ahead(priced, live, rolled_up if is_all else None, rules)
             return self.so_far.of_spans(priced, rolled_up.traces, rules.plans)
         # It is a hint: a mistake of ours in it must cost no data. A panic is no Exception.
         except BaseException:
             self.metrics.errors.labels("so_far").inc()
             _logger.exception("what conversations cost so far could not be told")
             return None
+
+    def _roll_up(self, spans: pl.DataFrame, live: LiveTraces, rules: Rules) -> RolledUp:
+        rolled_up, _ = roll_up_steadily(spans, rules, self.metrics, live.worn_among(spans))
+        return rolled_up
 
     def _reject(self, decoded: Decoded, written: Written) -> pl.DataFrame:
         """Set aside what the decoder and the store did not take, and return frames.REJECTIONS."""

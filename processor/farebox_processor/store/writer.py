@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from io import BytesIO
 from typing import Final, TypeAlias
 from uuid import uuid4
 
 import polars as pl
 import pyarrow as pa
+import xxhash
 from clickhouse_connect.driver.client import Client
 
 from farebox_processor.attribute_maps import Dictionary
@@ -124,7 +124,7 @@ class Writer:
         rows = _as_stored(table, block, dictionaries)
         body = _arrow_stream(rows, dictionaries)
         # From the content alone: the same token with other rows would drop them unseen.
-        content = sha256(body).hexdigest() if self._deduplicate else uuid4().hex
+        content = xxhash.xxh3_128_hexdigest(body) if self._deduplicate else uuid4().hex
         try:
             self._client.raw_insert(
                 table,

@@ -274,6 +274,24 @@ def test_what_a_flush_comes_to_is_worked_out_again_where_other_spans_were_stored
     assert client.query("SELECT max(billed_calls) FROM traces FINAL").result_rows == [(2,)]
 
 
+def test_the_largest_traces_are_rolled_up_only_after_the_answers(
+    ingest, client, rolled_up, monkeypatch
+):
+    monkeypatch.setattr("farebox_processor.server.ingest._SPANS_LOOKED_AT", 0)
+    ingest.evidence = "all"
+    large = [call(number, "a") for number in range(1, 6)]
+    ingest.flush(large, [""] * len(large))
+    ingest.follow_up()
+
+    ingest.flush([call(6, "a"), call(7, "b", "other")], ["", ""])
+    assert so_far(client, "b", 7)[:2] == ("0.0035", "1")
+    ingest.follow_up()
+
+    of_a = [span_id(number) for number in range(1, 7)]
+    assert rolled_up == [of_a[:5], [span_id(7)], [*of_a, span_id(7)]]
+    assert client.query("SELECT max(billed_calls) FROM traces FINAL").result_rows == [(6,)]
+
+
 def test_a_mistake_in_what_is_told_so_far_costs_no_data(ingest, client, monkeypatch):
     ingest.evidence = "all"
     monkeypatch.setattr(ingest.so_far, "_rows", None)
