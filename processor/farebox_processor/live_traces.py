@@ -139,14 +139,15 @@ class LiveTraces:
         self._dirty = self._dirty.clear()
 
     def _with_kin(self, reached: pl.Series) -> pl.Series:
-        while True:
+        while not self._links.is_empty():
             linked = self._links.filter(
                 pl.col("left").is_in(reached.implode()) | pl.col("right").is_in(reached.implode())
             )
             wider = pl.concat([reached, linked["left"], linked["right"]]).unique()
             if wider.len() == reached.len():
-                return reached
+                break
             reached = wider
+        return reached
 
     def _take(self, priced: pl.DataFrame) -> pl.DataFrame:
         """Hold what is new among `priced`, and return it."""
@@ -177,7 +178,8 @@ class LiveTraces:
             self._calls = self._calls.rechunk()
         of_one_response = self._wear(self._sharing("response", calls))
         links = (response_links(of_one_response), overlap_links(self._sharing("equal", calls)))
-        self._links = pl.concat([self._links, *links]).unique()
+        if any(not each.is_empty() for each in links):
+            self._links = pl.concat([self._links, *links]).unique()
 
     def _sharing(self, name: str, calls: pl.DataFrame) -> pl.DataFrame:
         """Return the calls with a value of `calls` in this column, if any two have the same."""
@@ -256,9 +258,14 @@ def _without_empty(spans: pl.DataFrame) -> pl.DataFrame:
 
 def _whole(held: pl.DataFrame, names: Iterable[str] = PRICED_SPANS) -> pl.DataFrame:
     """Return columns of frames.PRICED_SPANS, all unless told which, of spans that are held."""
-    return held.select(
-        pl.col(name) if name in held.columns else pl.lit(None, PRICED_SPANS[name]).alias(name)
-        for name in names
+    # Series by series: a query over a hundred columns takes milliseconds to be planned.
+    return pl.DataFrame(
+        [
+            held[name]
+            if name in held.columns
+            else pl.Series(name, [None], PRICED_SPANS[name]).new_from_index(0, held.height)
+            for name in names
+        ]
     )
 
 

@@ -96,6 +96,8 @@ def worn_responses(calls: pl.DataFrame) -> pl.Series:
 def response_links(calls: pl.DataFrame) -> pl.DataFrame:
     """Return those of the pairs that a response id makes, and by which `response`."""
     told = calls.filter(pl.col("response").is_not_null())
+    if told["response"].n_unique() == told.height:
+        return _no_links(calls)
     return _links(told, pl.col("trace").first().over("response"), pl.col("response"))
 
 
@@ -106,6 +108,8 @@ def overlap_links(calls: pl.DataFrame) -> pl.DataFrame:
     )
     # Nearly all calls are equal only to others of their scope: they are left out first.
     keys = calls.group_by("equal").agg(several=several).filter("several").drop_nulls("equal")
+    if keys.is_empty():
+        return _no_links(calls)
     crowds = (
         calls.join(keys, on="equal", how="semi")
         .sort("equal", "began")
@@ -127,6 +131,11 @@ def sets_of(priced: pl.DataFrame) -> pl.Series:
     numbered = priced.with_columns(trace=trace.cast(pl.UInt32))
     calls = numbered.filter("candidate").with_columns(*what_is_called())
     return group_kin(kin_calls(calls), numbered["trace"].n_unique()).gather(numbered["trace"])
+
+
+def _no_links(calls: pl.DataFrame) -> pl.DataFrame:
+    trace = calls.schema["trace"]
+    return pl.DataFrame(schema={"left": trace, "right": trace, "response": pl.UInt64})
 
 
 def _links(calls: pl.DataFrame, first: pl.Expr, response: pl.Expr) -> pl.DataFrame:

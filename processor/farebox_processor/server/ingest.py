@@ -198,6 +198,8 @@ class Ingest:
 
     def _reject(self, decoded: Decoded, written: Written) -> pl.DataFrame:
         """Set aside what the decoder and the store did not take, and return frames.REJECTIONS."""
+        if written.rejected.is_empty() and decoded.rejections.is_empty():
+            return decoded.rejections
         refused = written.rejected.group_by("request", "tenant", maintain_order=True).agg(
             reason=pl.lit(Rejection.REFUSED_BY_STORE.value),
             spans=pl.len(),

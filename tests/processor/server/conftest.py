@@ -58,7 +58,7 @@ class Serving:
     def __init__(self, config: Config, work: Work) -> None:
         self.metrics = Metrics()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._server = self._run(self._created(config, work, self.metrics))
         try:
