@@ -120,6 +120,6 @@ class ColdSpans:
 
 def _packed(spans: pl.DataFrame) -> _Pack:
     content = BytesIO()
-    spans.rechunk().write_ipc_stream(content, compression="lz4")
+    spans.rechunk().write_ipc_stream(content, compression="zstd")
     ended_at = spans.select(pl.col("ended_at").max()).item()
     return _Pack(content.getvalue(), spans.height, spans.height, ended_at)

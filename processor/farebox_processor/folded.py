@@ -169,4 +169,6 @@ def gathered(rows: pl.DataFrame, words: pl.DataFrame, group: pl.Series) -> pl.Da
 
 def _without(frame: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
     kept = [name for name in frame.columns if name not in names]
+    if len(kept) == frame.width:
+        return frame
     return frame[kept] if kept else pl.DataFrame()
