@@ -100,7 +100,7 @@ def coded_maps(
     `without` says which of the distinct keys to leave out. `more` comes behind what is left. Of
     two values under one key of `attributes` the last is kept.
     """
-    entries = [_entries_of(attributes, without), *([more] if more else [])]
+    entries = [_entries_of(attributes, without), *([] if more is None else [more])]
     places, offsets = _places([each.rows for each in entries], height)
     keys, different_keys = _coded([(each.keys, each.key_ids) for each in entries], places)
     values, different_values = _coded(

@@ -15,7 +15,7 @@ from farebox_processor.plans import Plans, assign_tiers
 from farebox_processor.revenue import add_revenue
 from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER, CostStatus
 
-__all__ = ["summarise"]
+__all__ = ["count_turns", "sum_of_known", "summarise"]
 
 _COUNTS = (
     "spans",
@@ -52,8 +52,8 @@ def summarise(traces: pl.DataFrame, plans: Plans, *, as_of: datetime | None = No
             *(pl.col(name).sum().cast(MONEY) for name in _AMOUNTS),
             *(pl.col(name).explode().drop_nulls().unique().sort() for name in _LISTS),
             traces=pl.len(),
-            turns=_count_turns(),
-            cost_usd=_sum_of_known("cost_usd"),
+            turns=count_turns(),
+            cost_usd=sum_of_known("cost_usd"),
             cost_high_usd=pl.when(pl.col("cost_high_usd").is_not_null().all()).then(
                 pl.col("cost_high_usd").sum()
             ),
@@ -68,13 +68,13 @@ def summarise(traces: pl.DataFrame, plans: Plans, *, as_of: datetime | None = No
     )
 
 
-def _count_turns() -> pl.Expr:
+def count_turns() -> pl.Expr:
     """Count the turns of some traces; one with an id may go on over several of them."""
     with_ids = pl.col("turn_ids").explode().drop_nulls().n_unique().cast(pl.UInt64)
     return pl.col("turns").sum() + with_ids
 
 
-def _sum_of_known(name: str) -> pl.Expr:
+def sum_of_known(name: str) -> pl.Expr:
     """Sum an amount of some traces; null where they were billed and none of it is known."""
     known = pl.col(name).is_not_null() & (pl.col("billed_calls") > 0)
     nothing_billed = pl.col("billed_calls").sum() == 0

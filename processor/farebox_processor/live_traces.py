@@ -21,6 +21,7 @@ from farebox_processor.rollup.kin import (
     overlap_links,
     response_links,
     response_number,
+    trace_number,
     worn_responses,
 )
 
@@ -28,7 +29,7 @@ __all__ = ["LiveTraces"]
 
 # A trace is told by one number of its tenant and id: two that share one would only be kept and
 # rolled up together.
-_TRACE: Final = pl.struct("tenant", "trace_id").hash()
+_TRACE: Final = trace_number()
 _VERSION: Final = ["trace", "span_id", "rating_revision", "end_unix_nano", "content_hash"]
 _ALWAYS: Final = {*_VERSION, "candidate", "ended_at"}
 _SPANS: Final[Schema] = {

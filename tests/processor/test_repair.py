@@ -406,7 +406,7 @@ def test_what_is_read_back_makes_a_live_trace_whole(client, rules, store) -> Non
     live.add(with_nothing_null(priced_spans(call("a", "2"))))
 
     Repair(client, rules, Metrics(), ingest).run()
-    ingest.flush([], [])
+    ingest.follow_up()
 
     assert len(live) == 2
 

@@ -24,6 +24,7 @@ __all__ = [
     "response_links",
     "response_number",
     "sets_of",
+    "trace_number",
     "worn_responses",
 ]
 
@@ -31,6 +32,11 @@ MOST_TRACES: Final = 256
 """A response id that more traces show is worn. Real calls are recorded in two or three."""
 
 NONE_WORN: Final = pl.Series(dtype=pl.UInt64)
+
+
+def trace_number() -> pl.Expr:
+    """Return a number for the trace of a tenant."""
+    return pl.struct("tenant", "trace_id").hash()
 
 
 def response_number() -> pl.Expr:
@@ -127,7 +133,7 @@ def group_kin(calls: pl.DataFrame, traces: int, worn: pl.Series = NONE_WORN) -> 
 
 def sets_of(priced: pl.DataFrame) -> pl.Series:
     """Number for each span of `priced` the set of traces that it is rolled up with."""
-    trace = pl.struct("tenant", "trace_id").hash().rank("dense") - 1
+    trace = trace_number().rank("dense") - 1
     numbered = priced.with_columns(trace=trace.cast(pl.UInt32))
     calls = numbered.filter("candidate").with_columns(*what_is_called())
     return group_kin(kin_calls(calls), numbered["trace"].n_unique()).gather(numbered["trace"])

@@ -20,6 +20,7 @@ from farebox_processor.otlp import Decoded
 from farebox_processor.otlp_skeleton import Limits, read_skeleton
 from farebox_processor.pipeline import Costed, Rules, cost_requests
 from farebox_processor.rollup import RolledUp
+from farebox_processor.rollup.kin import trace_number
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.steady_roll_up import roll_up_steadily
@@ -62,7 +63,7 @@ def _all_but_the_largest(spans: pl.DataFrame, most: int) -> pl.DataFrame:
     """Leave traces out, the largest first, until at most so many spans are left."""
     if spans.height <= most:
         return spans
-    trace = pl.struct("tenant", "trace_id").hash()
+    trace = trace_number()
     sizes = spans.group_by(trace=trace).len().sort("len", "trace")
     fit = sizes.filter(pl.col("len").cum_sum() <= most)
     return spans.filter(trace.is_in(fit["trace"].implode()))
@@ -95,8 +96,6 @@ class Ingest:
 
         Raises RetryableStoreError where ClickHouse takes nothing now.
         """
-        while self._read_back:
-            self.live.complete(self._read_back.popleft())
         costed = cost_requests(bodies, tenants, self.rules)
         try:
             with self.metrics.insert_seconds.time():
@@ -126,6 +125,9 @@ class Ingest:
             changed = None
             for stored in lately:
                 self.live.add(stored)
+        while self._read_back:
+            self.live.complete(self._read_back.popleft())
+            changed = None
         if changed is None:
             changed = self._roll_up(self.live.dirty_sets(), self.live, self.rules)
         self.metrics.live_spans.set(len(self.live))

@@ -58,9 +58,13 @@ class Serving:
     def __init__(self, config: Config, work: Work) -> None:
         self.metrics = Metrics()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._server = self._run(self._created(config, work, self.metrics))
+        try:
+            self._server = self._run(self._created(config, work, self.metrics))
+        except BaseException:
+            self._end_loop()
+            raise
         try:
             self._run(self._server.start())
         except BaseException:
@@ -79,6 +83,9 @@ class Serving:
 
     def close(self) -> None:
         self._run(self._server.stop())
+        self._end_loop()
+
+    def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
