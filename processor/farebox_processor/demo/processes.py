@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -31,6 +32,8 @@ _POLL_S: Final = 0.05
 _START_WITHIN_S: Final = 60.0
 _STOP_WITHIN_S: Final = 30.0
 _QUOTED_LINES: Final = 15
+_PORTS: Final = range(10_240, 32_768)
+"""Free to use for anybody, and below those that Linux, macOS and Windows hand out."""
 
 
 class ProcessFailedError(FareboxError):
@@ -130,10 +133,15 @@ def wait_for(
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """Return a port of 127.0.0.1 that nobody listens on.
+
+    It is one that systems do not hand out by themselves: what connects to somewhere in the
+    meantime, or asks for any port, cannot be given it before its server listens on it.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def listens(port: int) -> bool:
