@@ -139,12 +139,11 @@ class Writer:
 
 def _as_stored(table: str, frame: pl.DataFrame, dictionaries: Dictionaries) -> pl.DataFrame:
     # Series by series: a query over a hundred columns takes milliseconds to be planned.
+    columns = ((frame[name], dtype) for name, dtype in TABLES[table].items())
     return pl.DataFrame(
         [
-            frame[name]
-            if name in dictionaries or frame.schema[name] == dtype
-            else frame[name].cast(dtype)
-            for name, dtype in TABLES[table].items()
+            column if column.name in dictionaries or column.dtype == dtype else column.cast(dtype)
+            for column, dtype in columns
         ]
     )
 
