@@ -68,7 +68,9 @@ def decode(
     read = wire.SPAN.read(skeleton.spans, skeleton.request)
     scopes = wire.SCOPE.read(skeleton.scopes, skeleton.scope_request)
     resources, unread_resources = _read_resources(skeleton, limits)
-    verdicts = _judge(skeleton, read, scopes, unread_resources)
+    told = otlp_spans.span_columns(read.batch)
+    unread = (read.undecodable, scopes.undecodable, unread_resources)
+    verdicts = _judge(skeleton, told, unread)
 
     lists = read.batch.column("attributes")
     refusals = skeleton.refusals | _refuse_too_many_attributes(skeleton, verdicts, lists, limits)
@@ -80,7 +82,7 @@ def decode(
     taken = np.flatnonzero(verdicts == TAKEN)
     events = _kept(read.batch.column("events"), verdicts, limits.events_per_span)
     links = _kept(read.batch.column("links"), verdicts, limits.links_per_span)
-    spans = _spans(skeleton, tenants, read.batch, (scopes.batch, resources))
+    spans = _spans(skeleton, tenants, told, (scopes.batch, resources))
     if len(taken) < len(verdicts):
         spans = spans[pl.Series(taken)]
         events, links = (_renumbered(frame, taken) for frame in (events, links))
@@ -110,17 +112,19 @@ def _read_resources(skeleton: Skeleton, limits: Limits) -> tuple[Attributes, _Ro
 
 
 def _judge(
-    skeleton: Skeleton, spans: wire.Read, scopes: wire.Read, unread_resources: _Rows
+    skeleton: Skeleton, told: Mapping[str, pl.Series], unread: tuple[_Rows, _Rows, _Rows]
 ) -> Verdicts:
-    """Reject the spans that cannot be read, or told apart from others."""
+    """Reject the spans that cannot be read, or told apart from others.
+
+    `told` is what spans say of themselves; `unread` are the spans, the scopes and the resources
+    that could not be read.
+    """
+    spans, scopes, resources = unread
     verdicts = otlp_rejections.all_taken(skeleton)
-    for reason, rows in otlp_spans.invalid_ids(spans.batch).items():
+    for reason, rows in otlp_spans.invalid_ids(told).items():
         reject(verdicts, rows, reason)
-    reject(verdicts, spans.undecodable, Rejection.UNDECODABLE)
-    for parents, undecodable in (
-        (skeleton.scope, scopes.undecodable),
-        (skeleton.resource, unread_resources),
-    ):
+    reject(verdicts, spans, Rejection.UNDECODABLE)
+    for parents, undecodable in ((skeleton.scope, scopes), (skeleton.resource, resources)):
         if len(undecodable):
             rows = np.flatnonzero(np.isin(parents, undecodable))
             reject(verdicts, rows, Rejection.UNDECODABLE)
@@ -176,7 +180,7 @@ def _items(batch: pa.RecordBatch, taken: _Rows) -> int:
 def _spans(
     skeleton: Skeleton,
     tenants: Sequence[str],
-    batch: pa.RecordBatch,
+    told: Mapping[str, pl.Series],
     parents: tuple[pa.RecordBatch, Attributes],
 ) -> pl.DataFrame:
     """Put together what a span says, what its scope and resource say, and where it came from."""
@@ -187,7 +191,8 @@ def _spans(
     services = attribute_columns.texts(
         resource_attributes, len(skeleton.resources), ["service.name"]
     ).to_series()
-    columns = otlp_spans.span_columns(batch) | {
+    columns = {
+        **told,
         "request": request.cast(pl.UInt32),
         "tenant": pl.Series(tenants, dtype=pl.String)[request],
         "scope_row": scope.cast(pl.UInt32),

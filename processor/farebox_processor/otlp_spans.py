@@ -1,5 +1,6 @@
 """Spans as Arrow columns in, the columns of frames.SPANS that a span itself fills out."""
 
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -34,15 +35,6 @@ _ODD: Final = (
 """Multipliers that keep span, resource and scope apart in a hash."""
 
 
-def invalid_ids(batch: pa.RecordBatch) -> dict[Rejection, _Rows]:
-    """Return the rows whose span id or trace id cannot be one; a row can be in both."""
-    span_ids, trace_ids = batch.column("span_id"), batch.column("trace_id")
-    return {
-        Rejection.INVALID_SPAN_ID: np.flatnonzero(~_id_bytes(span_ids, _SPAN_ID_BYTES)[1]),
-        Rejection.INVALID_TRACE_ID: np.flatnonzero(~_id_bytes(trace_ids, _TRACE_ID_BYTES)[1]),
-    }
-
-
 def span_columns(batch: pa.RecordBatch) -> dict[str, pl.Series]:
     """Return what spans say of themselves, named as in frames.SPANS; a bad id is null."""
     status = batch.column("status")
@@ -63,8 +55,19 @@ def span_columns(batch: pa.RecordBatch) -> dict[str, pl.Series]:
     }
 
 
+def invalid_ids(columns: Mapping[str, pl.Series]) -> dict[Rejection, _Rows]:
+    """Return the rows whose span id or trace id cannot be one; a row can be in both."""
+    return {
+        Rejection.INVALID_SPAN_ID: _nulls(columns["span_id"]),
+        Rejection.INVALID_TRACE_ID: _nulls(columns["trace_id"]),
+    }
+
+
 def hex_ids(ids: pa.Array, size: int) -> pl.Series:
-    """Return ids of `size` bytes in hexadecimal; null where it is another size, or all zeros."""
+    """Return ids of `size` bytes in hexadecimal; null where it is another size, or all zeros.
+
+    The size is a multiple of 8.
+    """
     block, is_id = _id_bytes(ids, size)
     digits = _HEX_DIGITS[block]
     offsets = np.arange(0, (len(ids) + 1) * 2 * size, 2 * size, dtype=np.int64)
@@ -125,4 +128,9 @@ def _id_bytes(ids: pa.Array, size: int) -> tuple[npt.NDArray[np.uint8], npt.NDAr
     else:
         block = np.zeros((len(ids), size), dtype=np.uint8)
         block[fits] = data[offsets[:-1][fits][:, np.newaxis] + np.arange(size)]
-    return block, np.any(block, axis=1)
+    # Eight bytes at a time.
+    return block, np.any(block.view(np.uint64), axis=1)
+
+
+def _nulls(values: pl.Series) -> _Rows:
+    return values.is_null().arg_true().to_numpy().astype(np.int64)
