@@ -1,8 +1,8 @@
 """Spans in, one row per trace out: which conversation it belongs to and along which dimensions.
 
-What stands nearest the root wins; on a tie what started first, then the smaller value. A trace
-that names no conversation takes its resource's, then that of a trace it shares a call with, then
-its own trace id.
+What stands nearest the root wins; on a tie what started first, then the smaller conversation id,
+then the content of the span. A trace that names no conversation takes its resource's, then that of
+a trace it shares a call with, then its own trace id.
 """
 
 from collections.abc import Callable
@@ -111,7 +111,7 @@ def _nearest_root_first(facts: pl.DataFrame) -> Index:
         *("trace", "depth", "started_at"),
         conversation=pl.Series(np.where(conversation < 0, facts.height, conversation)),
         at=pl.int_range(pl.len(), dtype=pl.UInt32),
-    ).sort("trace", "depth", "started_at", "conversation")
+    ).sort("trace", "depth", "started_at", "conversation", "at")
     return in_order["at"].to_numpy()
 
 

@@ -183,12 +183,31 @@ def _of_groups(calls: _Calls, covers: list[_Covers]) -> tuple[Index, Index]:
     apart = apart[~_of_a_replay(calls, covered[apart], by[apart])]
     order = apart[np.lexsort((by[apart], covered[apart]))]
     groups, first = np.unique(calls.twins[covered[order]], return_index=True)
-    cover = order[first]
     # Twins are numbered by place, and those that stand around several above that.
-    reason_of, by_of = np.zeros((2, 2 * len(calls.row)), dtype=np.int64)
+    numbers = 2 * len(calls.row)
+    in_line = ~_closes_a_circle(groups, calls.twins[by[order[first]]], numbers)
+    groups, cover = groups[in_line], order[first[in_line]]
+    reason_of, by_of = np.zeros((2, numbers), dtype=np.int64)
     reason_of[groups] = reasons[cover]
     by_of[groups] = calls.places_of(calls.winner[by[cover]])
     return reason_of[calls.twins], by_of[calls.twins]
+
+
+def _closes_a_circle(groups: Index, onto: Index, numbers: int) -> _Mask:
+    """Tell of which groups, covered by others, covers lead back to them: of a circle the first.
+
+    Calls of two traces may be twins crosswise. Of calls that all cover each other one is billed.
+    """
+    hop = np.arange(numbers)
+    hop[groups] = onto
+    is_covered = hop != np.arange(numbers)
+    lowest = hop
+    for _ in range(len(groups).bit_length() + 1):
+        if not is_covered[hop[groups]].any():
+            return np.zeros(len(groups), dtype=bool)
+        lowest, hop = np.minimum(lowest, lowest[hop]), hop[hop]
+    is_first: _Mask = lowest[hop[groups]] == groups
+    return is_first
 
 
 def _of_a_replay(calls: _Calls, covered: Index, by: Index) -> _Mask:

@@ -44,6 +44,16 @@ def aggregate(span_id: str, **columns: Any) -> dict[str, Any]:
     return agent(span_id, cost_status="estimated", model=None, **usage | columns)
 
 
+def framework(span_id: str, **columns: Any) -> dict[str, Any]:
+    """Build a call as the framework around an SDK records it."""
+    return {"span_id": span_id, "cost": "0.01", "scope_name": FRAMEWORK, **columns}
+
+
+def native(span_id: str, parent: str | None = None, **columns: Any) -> dict[str, Any]:
+    """Build a call as the SDK itself records it."""
+    return {"span_id": span_id, "parent": parent, "cost": "0.01", "scope_name": NATIVE, **columns}
+
+
 def failed(span_id: str, **columns: Any) -> dict[str, Any]:
     silent = {"has_usage": False, "input_tokens": None, "output_tokens": None}
     return {"span_id": span_id, "cost": "0", "is_error": True, **silent, **columns}
@@ -167,6 +177,75 @@ class TestDuplicates:
         )
 
         assert roll_up(spans, book).traces["cost_usd"].sum() == Decimal("0.02")
+
+    @pytest.mark.parametrize("call_kind", ["inference", "embeddings"])
+    @pytest.mark.parametrize("seconds_apart", [0, 1])
+    def test_equal_calls_at_one_time_are_each_one_with_the_span_around_it(
+        self, book: PriceBook, call_kind: str, seconds_apart: int
+    ) -> None:
+        spans = priced_spans(
+            *(
+                span
+                for number, start in ((n, n * seconds_apart) for n in range(5))
+                for span in (
+                    framework(f"around-{number}", start=start, end=start + 10),
+                    native(f"call-{number}", f"around-{number}", start=start + 2, end=start + 9),
+                )
+            )
+        ).with_columns(call_kind=pl.lit(call_kind))
+
+        rolled_up = roll_up(spans, book)
+
+        assert rejections(rolled_up) == {
+            **{f"around-{number}": ("duplicate", f"call-{number}") for number in range(5)},
+            **{f"call-{number}": (None, None) for number in range(5)},
+        }
+        assert trace(rolled_up, "cost_usd") == {"cost_usd": Decimal("0.05")}
+
+    def test_equal_calls_in_traces_of_their_own_lie_within_as_many_others_as_they_can(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            framework("long", start=0, end=20),
+            framework("short", start=1, end=6),
+            native("first", start=2, end=18, trace_id="t-1"),
+            native("second", start=3, end=5, trace_id="t-2"),
+            native("third", start=4, end=5, trace_id="t-3"),
+        )
+
+        rolled_up = roll_up(spans, book)
+
+        assert rejections(rolled_up) == {
+            "long": ("duplicate", "first"),
+            "short": ("duplicate", "second"),
+            "first": (None, None),
+            "second": (None, None),
+            "third": (None, None),
+        }
+
+    def test_a_scope_has_no_two_spans_in_one_call(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            framework("a", start=0, end=9, trace_id="t-1"),
+            native("b", start=1, end=8, trace_id="t-2"),
+            framework("c", start=2, end=7, trace_id="t-3"),
+        )
+
+        assert roll_up(spans, book).traces["cost_usd"].sum() == Decimal("0.02")
+
+    def test_of_calls_that_cover_each_other_crosswise_one_is_billed(self, book: PriceBook) -> None:
+        spans = priced_spans(
+            framework("a", start=0, end=9, response_id="r-1", input_tokens=7),
+            native("b", "a", start=1, end=8, response_id="r-2"),
+            framework("c", start=0, end=9, response_id="r-2", trace_id="t"),
+            native("d", "c", start=1, end=8, response_id="r-1", input_tokens=7, trace_id="t"),
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "a": ("wrapper", "b"),
+            "b": (None, None),
+            "c": ("duplicate", "b"),
+            "d": ("wrapper", "b"),
+        }
 
     def test_nested_embeddings_are_one_call_although_they_put_nothing_out(
         self, book: PriceBook
@@ -578,6 +657,26 @@ class TestIdentity:
             "conversation_ids": 3,
         }
 
+    def test_of_spans_that_start_together_the_content_decides_whatever_else_is_rolled_up(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            *(
+                {
+                    "span_id": f"s{number}",
+                    "trace_id": f"trace-{trace_number:02}",
+                    # Those without a parent are nearest the root: of 1, 3, 5 and 7 it is 1.
+                    "parent": "s1" if number % 2 == 0 else None,
+                    "user_id": f"user-{number}",
+                    "content_hash": number,
+                }
+                for trace_number in range(99)
+                for number in range(8)
+            )
+        )
+
+        assert roll_up(spans, book).traces["user_id"].to_list() == ["user-1"] * 99
+
     def test_without_an_id_on_a_span_the_resource_decides_then_the_trace(
         self, book: PriceBook
     ) -> None:
@@ -721,6 +820,11 @@ any_spans = st.lists(
 )
 
 
+def different(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the spans once each: one identity and one content hash is one span."""
+    return list({(s["trace_id"], s["span_id"], s["content_hash"]): s for s in spans}.values())
+
+
 class TestProperties:
     @given(spans=any_spans)
     def test_a_configured_dimension_follows_the_same_rule_as_one_that_is_built_in(
@@ -738,8 +842,7 @@ class TestProperties:
     def test_order_and_repetition_of_spans_change_nothing(
         self, book: PriceBook, spans: list[dict[str, Any]], seed: int
     ) -> None:
-        # Two spans of one identity and one content hash are the same span.
-        once = list({(s["trace_id"], s["span_id"], s["content_hash"]): s for s in spans}.values())
+        once = different(spans)
         again = once + once[: len(once) // 2]
         random.Random(seed).shuffle(again)
 
@@ -748,6 +851,46 @@ class TestProperties:
         keys = ["tenant", "trace_id", "span_id"]
         assert_frame_equal(straight.calls.sort(keys), shuffled.calls.sort(keys))
         assert_frame_equal(straight.traces, shuffled.traces)
+
+    @given(
+        calls=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1, max_size=8),
+        is_below=st.booleans(),
+    )
+    def test_calls_recorded_twice_cost_what_they_cost_whatever_runs_beside_them(
+        self, book: PriceBook, calls: list[tuple[int, int]], *, is_below: bool
+    ) -> None:
+        outer = [
+            framework(f"around-{n}", start=start, end=start + seconds + 1, trace_id=f"t-{n}")
+            for n, (start, seconds) in enumerate(calls)
+        ]
+        inner = [
+            native(
+                f"call-{n}",
+                f"around-{n}" if is_below else None,
+                start=start + 0.5,
+                end=start + seconds,
+                trace_id=f"t-{n}" if is_below else f"own-{n}",
+            )
+            for n, (start, seconds) in enumerate(calls)
+        ]
+
+        traces = roll_up(priced_spans(*outer, *inner), book).traces
+
+        assert traces["cost_usd"].sum() == Decimal("0.01") * len(calls)
+
+    @given(spans=any_spans)
+    def test_what_a_set_comes_to_does_not_depend_on_what_is_rolled_up_beside_it(
+        self, book: PriceBook, spans: list[dict[str, Any]]
+    ) -> None:
+        alone = priced_spans(*different(spans))
+        tenants = [f"tenant-{number:02}" for number in range(30)]
+        crowd = pl.concat([alone.with_columns(tenant=pl.lit(tenant)) for tenant in tenants])
+
+        of_one, of_all = (roll_up(priced, book) for priced in (crowd[: alone.height], crowd))
+
+        for one, others in ((of_one.calls, of_all.calls), (of_one.traces, of_all.traces)):
+            expected = pl.concat([one.with_columns(tenant=pl.lit(tenant)) for tenant in tenants])
+            assert_frame_equal(others, expected)
 
     @given(spans=any_spans)
     def test_traces_cost_what_their_billed_calls_cost_and_each_call_names_what_is_billed(
