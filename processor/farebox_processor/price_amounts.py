@@ -157,7 +157,10 @@ def _unit_lines(counted: pl.LazyFrame, rates: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _counted_units(priced: pl.DataFrame, rates: pl.DataFrame) -> pl.LazyFrame | None:
-    """Return row, card, unit and quantity of what spans count, and of what the card implies."""
+    """Return row, card, unit and quantity of what spans count, and of what the card implies.
+
+    What a span counts is not implied as well.
+    """
     is_told = pl.col("units").list.len() > 0
     tells, implies = priced.select(is_told.any(), pl.col("implies_units").any()).row(0)
     if not (tells or implies):
@@ -183,5 +186,6 @@ def _counted_units(priced: pl.DataFrame, rates: pl.DataFrame) -> pl.LazyFrame | 
             .otherwise("quantity")
         )
         .select("row", "card", "is_free", "unit", "quantity")
+        .join(told, on=["row", "unit"], how="anti", maintain_order="left")
     )
     return pl.concat([told, implied]).sort("row", maintain_order=True)

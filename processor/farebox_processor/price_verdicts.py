@@ -111,14 +111,15 @@ def _reason_rank() -> pl.Expr:
 
 def _conditions() -> dict[Reason | Uncertainty, pl.Expr]:
     """Return when each reason holds that neither the card nor the uncertainty names."""
-    has_usage = pl.any_horizontal(
-        *(pl.col(quantity).is_not_null() for quantity in TOKENS),
-        pl.col("unit_prices").list.len() > 0,
-    ).fill_null(False)
+    has_tokens = pl.any_horizontal(pl.col(quantity).is_not_null() for quantity in TOKENS)
+    has_usage = has_tokens | (pl.col("unit_prices").list.len() > 0).fill_null(False)
     nothing = ~has_usage
     failed = pl.col("is_error").fill_null(False)
+    is_stated = has_tokens | (pl.col("units").list.len() > 0).fill_null(False)
     return {
-        Reason.FAILED_WITHOUT_USAGE: failed & (nothing | pl.col("is_rule_per_call")),
+        # Nobody asks the fee per request for a request that was refused.
+        Reason.FAILED_WITHOUT_USAGE: failed
+        & (nothing | pl.col("is_rule_per_call") | ~(is_stated | pl.col("is_rule"))),
         Uncertainty.USAGE_MISSING: nothing,
         Reason.NO_PRICE_FOR_UNIT: pl.col("lacks_price"),
     }

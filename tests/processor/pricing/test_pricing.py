@@ -279,6 +279,37 @@ def test_a_rule_prices_a_span_per_call_per_unit_or_by_its_duration(
     assert priced["candidate"].item() is (expected is not None)
 
 
+def test_a_unit_that_a_span_counts_is_not_charged_again_because_its_price_implies_it(
+    ruled: PriceBook, usage_of: UsageOf
+) -> None:
+    calls = {"tool_name": "crm_search", "units": [{"unit": "call", "quantity": Decimal(3)}]}
+    seconds = {"unit": "second", "quantity": Decimal(36)}
+    machine = {"provider": "vllm", "model": "llama-3", "duration_ns": 24_000_000_000}
+    requests = {"provider": "perplexity", "model": "sonar", "input_tokens": 1000}
+    usage = usage_of(
+        calls,
+        machine | {"units": [seconds]},
+        requests | {"units": [{"unit": "request", "quantity": Decimal(2)}]},
+    )
+
+    costs = price_spans(usage, ruled)["cost_usd"].to_list()
+
+    # 3 x $0.001; 36 s at $3.50 an hour; 2 x $0.012 and 1000 tokens at $1 a million
+    assert [shortest(cost) for cost in costs] == ["0.003", "0.035", "0.025"]
+
+
+def test_a_request_that_failed_without_usage_costs_no_fee_per_request(
+    book: PriceBook, usage_of: UsageOf
+) -> None:
+    call = {"provider": "perplexity", "model": "sonar", "is_error": True}
+
+    priced = price_spans(usage_of(call, call | {"input_tokens": 1000}), book)
+
+    # The fee is $12 per 1000 requests, and a million tokens of input cost $1.
+    assert verdict(priced, 0) == ("exact", "failed_without_usage", "0", "0", "0")
+    assert verdict(priced, 1) == ("exact", None, "0.013", "0.013", "0.013")
+
+
 def test_rating_a_priced_frame_again_changes_nothing(book: PriceBook, usage_of: UsageOf) -> None:
     usage = usage_of(
         GPT_4O | {"input_tokens": 1000, "uncertainty": ["cache_read_unreported"]},
