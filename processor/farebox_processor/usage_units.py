@@ -8,7 +8,8 @@ from farebox.attributes import USAGE_ESTIMATED, USAGE_PREFIX
 from farebox_processor.attribute_columns import Attributes, gather
 from farebox_processor.dialects import Dialects
 from farebox_processor.frames import UNITS
-from farebox_processor.usage_reported import unit_column
+from farebox_processor.usage_cells import LARGEST_COUNT
+from farebox_processor.usage_reported import evidence_column, unit_column
 
 __all__ = ["RERANK_SEARCH", "list_units", "read_own_units"]
 
@@ -20,16 +21,22 @@ _QUANTITY: Final = pl.Decimal(38, 9)
 def read_own_units(attributes: Attributes, height: int, dialects: Dialects) -> pl.DataFrame:
     """Return the units that our own instrumentation counts: a column unit:* per unit, Decimal.
 
-    Any attribute farebox.usage.<unit> counts; it may be a fraction (seconds). What is negative or
-    no number is no quantity.
+    Any attribute farebox.usage.<unit> counts; it may be a fraction (seconds). What is negative,
+    no number or above LARGEST_COUNT is no quantity, but shows that something was used: evidence:*
+    says where.
     """
     names = [name for name in attributes.keys if _is_own_unit(name, dialects)]
     if not names:
         return pl.DataFrame()
-    texts = gather(attributes, height, sorted(names)).texts()
-    return texts.select(
-        _amount(pl.col(name)).alias(unit_column(name.removeprefix(USAGE_PREFIX)))
-        for name in texts.columns
+    cells = gather(attributes, height, sorted(names))
+    units = {name: name.removeprefix(USAGE_PREFIX) for name in cells.present}
+    counts = cells.texts().select(
+        _amount(pl.col(name)).alias(unit_column(unit)) for name, unit in units.items()
+    )
+    given = cells.are_given()
+    return counts.with_columns(
+        (given[name] & counts[unit_column(unit)].is_null()).alias(evidence_column(unit))
+        for name, unit in units.items()
     )
 
 
@@ -48,7 +55,13 @@ def list_units(calls: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
     counted = [name for name in calls.columns if name.startswith(prefix)]
     counts = {name: pl.col(name).cast(_QUANTITY) for name in counted}
     for name in own.columns:
-        counts[name] = pl.coalesce(own[name], counts[name]) if name in counts else pl.lit(own[name])
+        if not name.startswith(prefix):
+            known = pl.col(name).fill_null(False) if name in calls.columns else pl.lit(False)
+            counts[name] = known | own[name]
+        elif name in counts:
+            counts[name] = pl.coalesce(own[name], counts[name])
+        else:
+            counts[name] = pl.lit(own[name])
     is_least = (pl.col("call_kind") == "rerank") & ~pl.col("has_usage") & ~pl.col("is_error")
     if searches in counts:
         is_least = is_least & counts[searches].is_null()
@@ -83,4 +96,4 @@ def _listed(counts: pl.DataFrame, names: list[str]) -> pl.Series:
 
 def _amount(text: pl.Expr) -> pl.Expr:
     amount = text.cast(_QUANTITY, strict=False)
-    return pl.when(amount >= 0).then(amount)
+    return pl.when(amount.is_between(0, LARGEST_COUNT)).then(amount)

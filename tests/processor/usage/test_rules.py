@@ -323,6 +323,20 @@ def test_our_own_counts_are_units_of_any_name_and_win_over_the_emitters(read: An
     ]
 
 
+@pytest.mark.parametrize("count", [-1, float("nan"), 2**40 + 1, 1e16, "two", True], ids=repr)
+def test_a_count_of_our_own_that_is_none_shows_a_use_and_leaves_the_cost_open(
+    read: Any, count: Any
+) -> None:
+    wrong, right = read(
+        CHAT | {IN: 10, OUT: 1, "farebox.usage.web_search": count, "farebox.usage.page": 2},
+        CHAT | {IN: 10, OUT: 1, "farebox.usage.web_search": 0},
+    ).iter_rows(named=True)
+
+    assert wrong["units"] == [{"unit": "page", "quantity": Decimal(2)}]
+    assert wrong["uncertainty"] == ["units_unreported"]
+    assert (right["units"], right["uncertainty"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     "attributes",
     [
