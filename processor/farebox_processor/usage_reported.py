@@ -47,8 +47,8 @@ def read_reported(wide: Wide, dialect: Dialect, common: Common) -> Folded:
     """Return what spans report.
 
     Columns: of QUANTITIES (Int64), of TEXTS (String), unit:* (Int64), evidence:* (Boolean),
-    layout_reading, supplied_cost_usd and supplied_cost_source, invalid_usage and is_usage_lost;
-    always kind, is_failed, emitter and dialect.
+    layout_reading, is_told_twice, supplied_cost_usd and supplied_cost_source, invalid_usage and
+    is_usage_lost; always kind, is_failed, emitter and dialect.
     """
     held = wide.held
     found, flags = _layout_flags(dialect, held)
@@ -129,8 +129,12 @@ def _columns(
 def _quantities(
     dialect: Dialect, common: Common, held: Held, stated: tuple[str, ...]
 ) -> dict[str, pl.Expr | None]:
-    """Return every quantity as the first layout that is on the span states it, and its reading."""
-    columns: dict[str, pl.Expr | None] = dict.fromkeys((*QUANTITIES, "layout_reading"))
+    """Return every quantity as the first layout that is on the span states it, and its reading.
+
+    `is_told_twice` says whether two spellings of one count disagree.
+    """
+    names = (*QUANTITIES, "layout_reading", "is_told_twice")
+    columns: dict[str, pl.Expr | None] = dict.fromkeys(names)
     for layout in reversed(dialect.layouts):
         if _flag(layout) not in stated:
             continue
@@ -139,9 +143,24 @@ def _quantities(
             for name in QUANTITIES
         }
         mine["layout_reading"] = None if layout.reading is None else pl.lit(layout.reading)
+        mine["is_told_twice"] = _told_twice(layout, held)
         is_there = pl.col(_flag(layout))
         columns = {name: _if(is_there, mine[name], other) for name, other in columns.items()}
     return columns
+
+
+def _told_twice(layout: Layout, held: Held) -> pl.Expr | None:
+    """Return whether attributes that mean the same count disagree; None if there are none."""
+    disagreeing = []
+    for name in _NEEDED:
+        spelt = [
+            each
+            for source in layout.quantities.get(name, ())
+            if not source.inside and (each := number([source], held)) is not None
+        ]
+        if len(spelt) > 1:
+            disagreeing.append(pl.min_horizontal(spelt) < pl.max_horizontal(spelt))
+    return pl.any_horizontal(disagreeing) if disagreeing else None
 
 
 def _if(is_there: pl.Expr, mine: pl.Expr | None, other: pl.Expr | None) -> pl.Expr | None:

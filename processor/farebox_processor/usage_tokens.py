@@ -51,9 +51,15 @@ def _wholes(given: Given) -> Step:
     output = given.sum("output", "thoughts", "output_beside")
     thoughts = given.number("thoughts")
     if "total" in given:
-        # Google's total counts the thoughts that some emitters leave out of the output.
+        # Google's total counts the thoughts that some emitters leave out of the output, and xAI's
+        # the reasoning that it states beside it, whoever resells its models.
         unspoken = total - whole - given.number("output")
-        is_left_out = (pl.col("vendor") == "google") & (unspoken > 0) & ~is_embeddings
+        is_theirs = (
+            (pl.col("vendor") == "google")
+            | (pl.col("provider") == "x_ai")
+            | (unspoken == given.number("reasoning"))
+        )
+        is_left_out = is_theirs & (unspoken > 0) & ~is_embeddings
         unspoken = pl.when(is_left_out & thoughts.is_null()).then(unspoken)
         output = output + unspoken.fill_null(0)
         thoughts = pl.coalesce(thoughts, unspoken)

@@ -75,6 +75,9 @@ def _known(given: Given) -> dict[Uncertainty, pl.Expr]:
     is_silent = ~has_usage & pl.col("units").is_null() & ~pl.col("is_error") & ~is_lost
     if "supplied_cost_usd" in given:
         is_silent = is_silent & pl.col("supplied_cost_usd").is_null()
+    is_told_twice = (
+        pl.col("is_told_twice").fill_null(False) if "is_told_twice" in given else pl.lit(False)
+    )
     is_half = pl.col("input").is_null() | pl.col("output").is_null()
     known = {
         Uncertainty.USAGE_MISSING: kind.is_in(["inference", "embeddings"]) & is_silent,
@@ -82,10 +85,14 @@ def _known(given: Given) -> dict[Uncertainty, pl.Expr]:
         Uncertainty.USAGE_INVALID: is_lost,
         Uncertainty.CACHE_WRITE_TTL_UNREPORTED: (pl.col("vendor") == "anthropic")
         & (pl.col("untimed_writes") > 0),
+        # xAI counts reasoning beside the output of a chat, and in that of a response.
+        Uncertainty.REASONING_UNREPORTED: (pl.col("provider") == "x_ai")
+        & (pl.col("reasoning") > 0)
+        & given.number("total").is_null(),
         Uncertainty.AGGREGATE: (kind == "agent") & has_usage,
         Uncertainty.UNITS_UNREPORTED: pl.col("is_least_units") | _is_uncounted(given),
         Uncertainty.USAGE_ESTIMATED: pl.col("is_estimated"),
-        Uncertainty.USAGE_CONTRADICTORY: pl.col("is_contradictory"),
+        Uncertainty.USAGE_CONTRADICTORY: pl.col("is_contradictory") | is_told_twice,
     }
     return {code: condition & ~pl.col("is_no_call") for code, condition in known.items()}
 

@@ -78,6 +78,24 @@ def test_two_spellings_of_one_count_are_never_added(read: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"gen_ai.usage.prompt_tokens": 5000},
+        {"gen_ai.usage.completion_tokens": 6},
+        {"gen_ai.usage.cache_read_input_tokens": 90},
+        {"gen_ai.usage.cache_creation.input_tokens": 1},
+    ],
+)
+def test_two_spellings_of_one_count_that_disagree_are_marked(
+    read: Any, other: dict[str, Any]
+) -> None:
+    row = only(read(CHAT | {IN: 100, OUT: 5, READ: 40, WRITE: 0} | other))
+
+    assert (row["input_tokens"], row["cache_read_tokens"], row["output_tokens"]) == (60, 40, 5)
+    assert row["uncertainty"] == ["usage_contradictory"]
+
+
 # --- inclusive or exclusive ----------------------------------------------------------------------
 
 
@@ -159,6 +177,39 @@ def test_what_googles_total_has_beyond_input_and_output_is_thoughts(read: Any) -
     row = only(read(GEMINI | {IN: 100, OUT: 20, "gen_ai.usage.total_tokens": 150}))
 
     assert tokens(row) == {"input": 100, "output": 50, "reasoning": 30}
+
+
+GROK = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "grok-4-0709"}
+REASONING = "gen_ai.usage.reasoning.output_tokens"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "output", "reasoning", "uncertainty"),
+    [
+        # As in xAI's own example: 32 + 9 + 94 = 135.
+        (GROK | {REASONING: 94, "gen_ai.usage.total_tokens": 135}, 103, 94, None),
+        (
+            GROK | {"gen_ai.provider.name": "xai", "gen_ai.usage.total_tokens": 135},
+            103,
+            94,
+            None,
+        ),
+        (GROK | {"gen_ai.provider.name": "xai", REASONING: 4}, 9, 4, ["reasoning_unreported"]),
+        # As OpenAI counts: reasoning lies in the output.
+        (CHAT | {REASONING: 4, "gen_ai.usage.total_tokens": 41}, 9, 4, None),
+    ],
+)
+def test_reasoning_lies_beside_the_output_where_the_total_shows_it(
+    read: Any,
+    attributes: dict[str, Any],
+    output: int,
+    reasoning: int,
+    uncertainty: list[str] | None,
+) -> None:
+    row = only(read(attributes | {IN: 32, OUT: 9}))
+
+    assert (row["output_tokens"], row["reasoning_tokens"]) == (output, reasoning)
+    assert row["uncertainty"] == uncertainty
 
 
 def test_nobody_elses_total_says_anything_of_thoughts(read: Any) -> None:
@@ -739,3 +790,102 @@ def test_buckets_of_langfuse_are_disjoint(read: Any) -> None:
     )
 
     assert tokens(row) == {"input": 487, "cache_read": 1024, "output": 347, "reasoning": 192}
+
+
+LANGFUSE = {
+    "langfuse.observation.type": "generation",
+    "langfuse.observation.model.name": "claude-sonnet-4-5",
+}
+
+
+def test_langfuse_has_langchains_names_for_the_lifetimes_of_cache_writes(read: Any) -> None:
+    usage = (
+        '{"input":211,"output":389,"total":6744,"input_cache_read":4096,"input_cache_creation":0,'
+        '"input_ephemeral_5m_input_tokens":1536,"input_ephemeral_1h_input_tokens":512}'
+    )
+
+    row = only(read(LANGFUSE | {"langfuse.observation.usage_details": usage}))
+
+    assert tokens(row) == {
+        "input": 211,
+        "cache_read": 4096,
+        "cache_write_5m": 1536,
+        "cache_write_1h": 512,
+        "output": 389,
+    }
+    assert row["uncertainty"] is None
+
+
+@pytest.mark.parametrize(
+    ("bucket", "uncertainty"),
+    [('"input_audio":400', ["units_unreported"]), ('"output_audio":0', None)],
+)
+def test_a_bucket_of_langfuse_that_is_not_read_leaves_the_cost_open(
+    read: Any, bucket: str, uncertainty: list[str] | None
+) -> None:
+    usage = f'{{"input":100,"output":50,{bucket}}}'
+
+    row = only(read(LANGFUSE | {"langfuse.observation.usage_details": usage}))
+
+    assert (tokens(row), row["uncertainty"]) == ({"input": 100, "output": 50}, uncertainty)
+
+
+@pytest.mark.parametrize(
+    ("provider", "fresh", "reading"),
+    [
+        ("anthropic.messages", 5000, "exclusive"),
+        ("amazon-bedrock", 5000, "exclusive"),
+        ("google.vertex.anthropic.messages", 5000, "exclusive"),
+        ("openai.responses", 1000, "inclusive"),
+    ],
+)
+def test_before_its_version_6_the_ai_sdk_counts_the_input_of_claude_without_cached_tokens(
+    read: Any, provider: str, fresh: int, reading: str
+) -> None:
+    span = {
+        "ai.operationId": "ai.generateText.doGenerate",
+        "ai.model.provider": provider,
+        "ai.usage.inputTokens": 5000,
+        "ai.usage.cachedInputTokens": 4000,
+        "ai.usage.outputTokens": 100,
+    }
+
+    old, new = read(
+        span, span | {"ai.usage.inputTokenDetails.noCacheTokens": 1000}, scope="ai"
+    ).iter_rows(named=True)
+
+    assert (old["input_tokens"], old["usage_reading"]) == (fresh, reading)
+    assert (new["input_tokens"], new["usage_reading"]) == (1000, "inclusive")
+
+
+@pytest.mark.parametrize(
+    ("iterations", "uncertainty"),
+    [
+        ('[{"type":"message","input_tokens":23,"output_tokens":10}]', None),
+        (
+            '[{"type":"message","output_tokens":4},{"type":"message","output_tokens":10}]',
+            ["units_unreported"],
+        ),
+        ('[{"type":"compaction","output_tokens":35}]', ["units_unreported"]),
+        ("null", None),
+    ],
+)
+def test_a_usage_object_of_several_passes_states_the_least_that_was_used(
+    read: Any, iterations: str, uncertainty: list[str] | None
+) -> None:
+    usage = f'{{"input_tokens":23,"iterations":{iterations},"output_tokens":10}}'
+
+    row = only(read(CLAUDE | {"gen_ai.usage.raw": usage}, scope="logfire.anthropic"))
+
+    assert row["uncertainty"] == uncertainty
+
+
+def test_a_usage_object_of_openai_chat_shows_reasoning_beside_its_output(read: Any) -> None:
+    usage = (
+        '{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,'
+        '"completion_tokens_details":{"reasoning_tokens":94}}'
+    )
+
+    row = only(read(GROK | {"gen_ai.usage.raw": usage}, scope="logfire.openai"))
+
+    assert tokens(row) == {"input": 32, "output": 103, "reasoning": 94}
