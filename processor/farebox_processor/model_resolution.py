@@ -12,48 +12,10 @@ from typing import Final
 
 from farebox_processor.price_base import FINE_TUNED, BaseModel
 from farebox_processor.price_book import PriceBook
+from farebox_processor.price_sellers import seller_id
 from farebox_processor.verdicts import Reason
 
 __all__ = ["BEDROCK_REGIONS", "Resolution", "in_region", "resolve", "seller_of"]
-
-_SELLERS: Final = {
-    "aws.bedrock": "aws",
-    "aws_bedrock": "aws",
-    "bedrock": "aws",
-    "bedrock_converse": "aws",
-    "amazon_bedrock": "aws",
-    "amazon-bedrock": "aws",
-    "azure.ai.openai": "azure",
-    "azure.ai.inference": "azure",
-    "az.ai.openai": "azure",
-    "az.ai.inference": "azure",
-    "azure_ai": "azure",
-    "azure_openai": "azure",
-    "azure-openai": "azure",
-    "gcp.gemini": "google",
-    "gcp.gen_ai": "google",
-    "gcp.vertex_ai": "google",
-    "vertex_ai": "google",
-    "vertexai": "google",
-    "vertex": "google",
-    "gemini": "google",
-    "google_genai": "google",
-    "google-gla": "google",
-    "google-vertex": "google",
-    "fireworks_ai": "fireworks",
-    "mistral_ai": "mistral",
-    "mistralai": "mistral",
-    "moonshot": "moonshotai",
-    "moonshot_ai": "moonshotai",
-    "together_ai": "together",
-    "together-ai": "together",
-    "voyage": "voyageai",
-    "voyage_ai": "voyageai",
-    "x_ai": "x-ai",
-    "xai": "x-ai",
-    "z_ai": "zai",
-}
-"""What spans and gateways call a provider → its id in the price book."""
 
 _FRAMEWORKS: Final = frozenset({"litellm", "langchain", "_other", "unknown"})
 """Provider values that do not name a provider."""
@@ -97,8 +59,7 @@ def seller_of(book: PriceBook, provider: str | None) -> str | None:
     """Return the price book's id for what a span calls its provider; null if it knows none."""
     if provider is None or provider.lower() in _FRAMEWORKS:
         return None
-    name = provider.lower().strip()
-    name = _SELLERS.get(name, name)
+    name = seller_id(provider)
     return name if name in book.sellers else None
 
 
@@ -130,11 +91,12 @@ def _resolve_one(
     book: PriceBook, provider: str | None, name: str, region: str | None
 ) -> Resolution:
     region = region or _region_of(name)
-    alias = book.aliases.get(f"{provider or ''}/{name}".lower(), book.aliases.get(name))
+    seller = seller_of(book, provider)
+    names = (f"{provider or ''}/{name}".lower(), f"{seller}/{name}", name)
+    alias = next((book.aliases[each] for each in names if each in book.aliases), None)
     if alias is not None:
         target, _, model = alias.partition("/")
         return _sold(book, target, model, region) or Resolution(reason=Reason.UNKNOWN_MODEL)
-    seller = seller_of(book, provider)
     stated = provider is not None and provider.lower() not in _FRAMEWORKS
     if seller is None and stated:
         return Resolution(reason=Reason.UNKNOWN_PROVIDER)

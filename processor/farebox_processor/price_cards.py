@@ -13,12 +13,13 @@ from functools import lru_cache
 from typing import Final
 
 from farebox_processor.frames import TOKENS
-from farebox_processor.model_resolution import Resolution, in_region, resolve
+from farebox_processor.model_resolution import Resolution, in_region, resolve, seller_of
 from farebox_processor.price_book import PriceBook
 from farebox_processor.price_entries import (
     Adjustment,
     Contract,
     Doubt,
+    Matcher,
     ModelPrices,
     Rate,
     Rule,
@@ -259,13 +260,14 @@ def _at_size(rate: Rate, input_tokens: int) -> Rate:
 
 
 def _rule_for(book: PriceBook, terms: CallTerms, at: datetime) -> Rule | None:
-    values = dict(terms.columns) | {"provider": terms.provider, "model": terms.model}
+    values = dict(terms.columns) | {"model": terms.model}
     named = values.get("price_rule")
+    providers = {terms.provider, seller_of(book, terms.provider)}
     return next(
         (
             rule
             for rule in in_force(book.rules, at)
-            if rule.id == named or (rule.match.columns and rule.match.matches(values))
+            if rule.id == named or (rule.match.columns and _fits(rule.match, values, providers))
         ),
         None,
     )
@@ -275,15 +277,20 @@ def _contract_for(
     book: PriceBook, terms: CallTerms, card: RateCard, at: datetime
 ) -> Contract | None:
     provider, _, model = (card.priced_model or "").partition("/")
-    values = {"provider": provider or terms.provider, "model": model or terms.model}
-    values["price_rule"] = card.rule
+    values = {"model": model or terms.model, "price_rule": card.rule}
+    providers = {provider or seller_of(book, terms.provider), terms.provider}
     return next(
         (
             one
             for one in book.contracts
             if one.tenant in ("*", terms.tenant)
-            and one.match.matches(values)
+            and _fits(one.match, values, providers)
             and one.validity.covers(at)
         ),
         None,
     )
+
+
+def _fits(match: Matcher, values: Mapping[str, str | None], providers: Set[str | None]) -> bool:
+    """Return whether `values` match, under what the span calls its provider or under its id."""
+    return any(match.matches({**values, "provider": provider}) for provider in providers)

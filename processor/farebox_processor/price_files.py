@@ -24,6 +24,7 @@ from farebox_processor.price_fields import (
     prices,
     validity,
 )
+from farebox_processor.price_sellers import seller_id
 from farebox_processor.price_units import UNIT_NAMES
 from farebox_processor.price_yaml import Place, read_yaml
 
@@ -70,7 +71,8 @@ def _aliases(sections: dict[str, Place]) -> Iterator[tuple[str, str]]:
         model = place.text().lower()
         if "/" not in model:
             place.fail(f"found '{model}'", "write provider/model, as openai/gpt-4o")
-        yield name.lower(), model
+        provider, _, sold_as = model.partition("/")
+        yield name.lower(), f"{seller_id(provider)}/{sold_as}"
 
 
 def _model(place: Place, units: frozenset[str]) -> ModelPrices:
@@ -84,7 +86,7 @@ def _model(place: Place, units: frozenset[str]) -> ModelPrices:
     minimum = dict(fields["minimum"].items()) if "minimum" in fields else {}
     context = dict(fields["context"].items()) if "context" in fields else {}
     return ModelPrices(
-        provider=fields["provider"].text().lower(),
+        provider=seller_id(fields["provider"].text()),
         model=fields["model"].text().lower(),
         origin=origin(place, fields),
         aliases=fields["aliases"].texts() if "aliases" in fields else (),

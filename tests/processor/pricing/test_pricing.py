@@ -366,3 +366,34 @@ def test_an_alias_leads_to_the_model_that_a_user_names(usage_of: UsageOf, tmp_pa
     priced = price_spans(usage, book)
 
     assert priced["priced_model"].to_list() == ["openai/gpt-4o", "azure/gpt-4o", None]
+
+
+@pytest.mark.parametrize("provider", ["azure", "azure.ai.openai", "Azure.AI.OpenAI"])
+def test_a_price_file_may_call_a_provider_by_its_id_or_as_spans_do(
+    usage_of: UsageOf, tmp_path: Path, provider: str
+) -> None:
+    cited = 'source: x, recorded: "2026-11-21"'
+    sections = {
+        "models": f"models: [{{provider: {provider}, model: gpt-4o, {cited},"
+        ' prices: {input_tokens: "2", output_tokens: "8"}}]',
+        "contracts": f"contracts: [{{id: half, match: {{provider: {provider}}}, {cited},"
+        ' tenant: "*", discount_percent: "50"}]',
+        "rules": f"rules: [{{id: flat, match: {{provider: {provider}}}, {cited},"
+        ' prices: {input_tokens: "1", output_tokens: "1"}}]',
+        "aliases": f"aliases: {{{provider}/gpt-4o: {provider}/gpt-4o-mini}}",
+    }
+    call = {"provider": "azure.ai.openai", "model": "gpt-4o"}
+    usage = usage_of(call | {"input_tokens": 1000, "output_tokens": 100})
+    costs = {}
+    for section, content in sections.items():
+        path = tmp_path / f"{section}.yaml"
+        path.write_text(content)
+        costs[section] = shortest(price_spans(usage, load_price_book([path]))["cost_usd"].item())
+
+    # 1000 and 100 tokens; the list's $2.50 and $10 a million are $0.0035, mini's $0.15 and $0.60.
+    assert costs == {
+        "models": "0.0028",
+        "contracts": "0.00175",
+        "rules": "0.0011",
+        "aliases": "0.00021",
+    }
