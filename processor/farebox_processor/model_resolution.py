@@ -24,6 +24,7 @@ BEDROCK_REGIONS: Final = ("global", "us", "eu", "apac", "jp", "au", "ca", "in", 
 """Prefixes of Bedrock inference profiles."""
 
 _PROFILE: Final = re.compile(rf"({'|'.join(BEDROCK_REGIONS)})\.(?=[a-z0-9-]+\.)")
+_GOVCLOUD: Final = "arn:aws-us-gov:bedrock"
 _DATE: Final = re.compile(r"[-@](?:20\d{6}|20\d{2}-\d{2}-\d{2})$")
 _COMPACT_DATE: Final = re.compile(r"-(20\d{2})(\d{2})(\d{2})$")
 _REGION: Final = re.compile(r"us|eu|global|[a-z]{2}(?:-gov)?-[a-z]+-\d")
@@ -181,7 +182,7 @@ def _prefixed(book: PriceBook, name: str) -> list[tuple[str, str]]:
 
 def _inferred(book: PriceBook, name: str) -> list[tuple[str, str]]:
     """Return the one provider whose naming `name` follows; nothing if there are several."""
-    if name.startswith("arn:aws:bedrock") or _PROFILE.match(name):
+    if name.startswith(("arn:aws:bedrock", _GOVCLOUD)) or _PROFILE.match(name):
         return [("aws", name)]
     makers = book.base.makers(name)
     overlay = {seller for seller, model in book.names if model == name}
@@ -194,6 +195,8 @@ def _region_of(name: str) -> str | None:
     *path, last = name.split("/")
     if (match := _PROFILE.match(last)) is not None:
         return match.group(1)
+    if name.startswith(_GOVCLOUD):
+        return "us-gov"
     return next((segment for segment in path if _REGION.fullmatch(segment)), None)
 
 

@@ -101,6 +101,8 @@ def test_a_fine_tuned_response_is_not_priced_by_the_model_that_was_requested(
         ("us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", None, None, "us-gov"),
         ("anthropic.claude-sonnet-4-5-20250929-v1:0",
          "jp.anthropic.claude-sonnet-4-5-20250929-v1:0", None, "jp"),
+        ("arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/anthropic.claude-sonnet-4-5-20250929"
+         "-v1:0", None, None, "us-gov"),
         ("gpt-4o", None, "EU", "eu"),
         ("gpt-4o", None, None, None),
     ],

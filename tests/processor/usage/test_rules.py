@@ -496,6 +496,8 @@ def test_a_provider_has_the_name_of_the_conventions_and_a_framework_is_none(
         ({"server.address": "us-east5-aiplatform.googleapis.com"}, None, "us-east5"),
         ({"server.address": "aiplatform.eu.rep.googleapis.com"}, None, "eu"),
         ({"server.address": "aiplatform.googleapis.com"}, None, None),
+        ({"server.address": "bedrock-runtime.us-gov-west-1.amazonaws.com"}, None, "us-gov"),
+        ({"server.address": "bedrock-runtime.us-west-2.amazonaws.com"}, None, None),
         ({"server.address": "eu.api.openai.com"}, None, "eu"),
         ({"server.address": "api.openai.com"}, None, None),
         ({"gen_ai.openai.api_base": "https://au.api.openai.com/v1/"}, None, "au"),
