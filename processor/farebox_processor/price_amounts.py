@@ -61,6 +61,8 @@ def add_amounts(usage: pl.DataFrame, cards: Cards) -> pl.DataFrame:
         for quantity in used
         if quantity != "reasoning_tokens"
     ]
+    # An hour's cache costs more than that of five minutes, wherever both have a price.
+    lacking.append((pl.col("cache_write_1h_tokens") > 0) & pl.col("lacks_1h_price"))
     return priced.with_columns(
         *_unit_amounts(priced, cards.units),
         *(

@@ -95,7 +95,13 @@ def _bounds(
     holds = {code: pl.col("uncertainty").list.contains(code.value) for code in codes}
     prices = card_rows.select(pl.col(_PRICES).fill_null(0).name.prefix("card_"))
     moves = {code: move for code, move in _moves().items() if code in holds}
+    # An hour's cache without a price of its own can have cost anything above that of five minutes.
+    no_hour = pl.lit(False)
+    if Uncertainty.CACHE_WRITE_TTL_UNREPORTED in holds:
+        written = (pl.col("cache_write_5m_tokens") > 0) & pl.col("lacks_1h_price")
+        no_hour = holds[Uncertainty.CACHE_WRITE_TTL_UNREPORTED] & written
     moved = opened.with_columns(prices.get_columns()).select(
+        no_hour.fill_null(False).alias("no_hour"),
         "opened_row",
         "list_cost_usd",
         *(holds[code].alias(code) for code in codes),
@@ -114,12 +120,16 @@ def _bounds(
         for code in codes
         if code is not Uncertainty.REGION_UNREPORTED
     ]
+    hour_rank = pl.lit(RANK[Uncertainty.CACHE_WRITE_TTL_UNREPORTED], pl.Int32())
+    ranks.append(pl.when("no_hour").then(hour_rank))
     return moved.select(
         "opened_row",
         low_usd=pl.when(_any(codes, _NO_FLOOR))
         .then(_ZERO)
         .otherwise(pl.max_horizontal(cost - pl.sum_horizontal(_ZERO, *lower), _ZERO)),
-        high_usd=pl.when(~_any(codes, _NO_CEILING)).then(cost + pl.sum_horizontal(_ZERO, *higher)),
+        high_usd=pl.when(~(_any(codes, _NO_CEILING) | pl.col("no_hour"))).then(
+            cost + pl.sum_horizontal(_ZERO, *higher)
+        ),
         open_rank=pl.min_horizontal(pl.lit(None, pl.Int32()), *ranks),
     )
 

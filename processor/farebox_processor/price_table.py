@@ -45,6 +45,7 @@ CARD_COLUMNS: Final = {
     "is_rule_per_call": pl.Boolean(),
     "is_free": pl.Boolean(),
     "implies_units": pl.Boolean(),
+    "lacks_1h_price": pl.Boolean(),  # five minutes of cache have a price of their own, an hour none
 }
 """What a rate card says, one row per card: dollars per token, null where it has no price."""
 
@@ -255,6 +256,7 @@ def _row(number: int, card: RateCard) -> tuple[object, ...]:
         card.rule is not None and SECOND not in card.prices,
         card.is_free,
         not card.prices.keys().isdisjoint(IMPLIED_UNITS),
+        "cache_write_5m_tokens" in card.prices and "cache_write_1h_tokens" not in card.prices,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farebox_processor.frames import COST_COMPONENTS
-from farebox_processor.price_book import PriceBook
+from farebox_processor.price_book import PriceBook, load_price_book
 from farebox_processor.price_verdicts import STATUS_OF
 from farebox_processor.pricing import price_spans
 from farebox_processor.verdicts import CostStatus, Reason, Uncertainty
@@ -109,6 +110,33 @@ def test_what_is_open_but_costs_the_same_either_way_leaves_a_number_exact(
 
     assert (status, reason) == ("exact", None)
     assert low == cost == high
+
+
+def test_an_hour_of_cache_without_a_price_costs_at_least_what_five_minutes_do(
+    usage_of: UsageOf, tmp_path: Path
+) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text(
+        "models: [{provider: acme, model: m, source: x, recorded: 2026-11-21,"
+        ' prices: {input_tokens: "1", cache_write_5m_tokens: "1.25"}}]'
+    )
+    call = {"provider": "acme", "model": "m", "input_tokens": 0, "output_tokens": None}
+    usage = usage_of(
+        call | {"cache_write_1h_tokens": 1000},
+        call | {"cache_write_5m_tokens": 1000, "cache_write_1h_tokens": 0},
+        call
+        | {"cache_write_5m_tokens": 1000, "cache_write_1h_tokens": 0}
+        | {"uncertainty": ["cache_write_ttl_unreported"]},
+    )
+
+    priced = price_spans(usage, load_price_book([path]))
+
+    # $1.25 a million, or more
+    assert judged(priced[0]) == ("partial", "no_price_for_unit", "0.00125", "0.00125", None)
+    assert judged(priced[1]) == ("exact", None, "0.00125", "0.00125", "0.00125")
+    assert judged(priced[2]) == (
+        "estimated", "cache_write_ttl_unreported", "0.00125", "0.00125", None
+    )  # fmt: skip
 
 
 def test_the_worst_of_several_uncertainties_decides(book: PriceBook, usage_of: UsageOf) -> None:
