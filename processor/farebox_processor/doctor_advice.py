@@ -153,6 +153,12 @@ ADVICE: Final[tuple[Advice, ...]] = (
         " opentelemetry-instrumentation-google-genai.",
     ),
     Advice(
+        Reason.MODALITY_UNREPORTED,
+        "{subject} puts out audio, images or video too, at a price of their own, and the output is"
+        " all stated as text: set gen_ai.usage.audio.output_tokens or"
+        " gen_ai.usage.image.output_tokens.",
+    ),
+    Advice(
         Uncertainty.CALLS_UNREPORTED,
         "With automatic function calling a span stands for several calls and has the usage of the"
         " last: call `farebox.instrument()`, which gives each a span of its own.",

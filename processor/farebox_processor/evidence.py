@@ -25,7 +25,7 @@ from farebox_processor.attribute_maps import (
 )
 from farebox_processor.content import EVENT_CONTENT_KEYS, is_content
 from farebox_processor.enrichment import ATTACHED, Attached
-from farebox_processor.frames import EVIDENCE
+from farebox_processor.frames import EVIDENCE, OTHER_OUTPUT
 from farebox_processor.otlp import Decoded
 from farebox_processor.otlp_attributes import read_attributes
 from farebox_processor.otlp_spans import hex_ids, timestamps
@@ -47,12 +47,7 @@ _INPUT_TOKENS: Final = (
     "cache_write_5m_tokens",
     "cache_write_1h_tokens",
 )
-_OUTPUT_TOKENS: Final = (
-    "output_tokens",
-    "output_audio_tokens",
-    "output_image_tokens",
-    "output_video_tokens",
-)
+_OUTPUT_TOKENS: Final = ("output_tokens", *OTHER_OUTPUT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ __all__ = [
     "EVIDENCE",
     "EXTRA_DIMENSIONS",
     "MONEY",
+    "OTHER_OUTPUT",
     "PLAN_TIERS",
     "PRICED_SPANS",
     "RATING_REVISIONS",
@@ -112,6 +113,9 @@ TOKENS: Final = (
     "reasoning_tokens",  # of output_tokens; the only one that is part of another
 )
 """The disjoint token quantities of a call: Int64, null where the span does not say."""
+
+OTHER_OUTPUT: Final = ("output_audio_tokens", "output_image_tokens", "output_video_tokens")
+"""Those of TOKENS that a model puts out beside text."""
 
 UNITS: Final = pl.List(pl.Struct({"unit": pl.String(), "quantity": pl.Decimal(38, 9)}))
 """Counted units beside tokens: web_search, rerank_search, audio_second, character, image, ..."""

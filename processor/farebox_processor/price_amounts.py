@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from farebox_processor.frames import COST_COMPONENTS, MONEY, TOKENS, price_of
+from farebox_processor.frames import COST_COMPONENTS, MONEY, OTHER_OUTPUT, TOKENS, price_of
 from farebox_processor.price_table import CARD_COLUMNS, Cards
 from farebox_processor.price_units import IMPLIED_UNITS, SECOND
 
@@ -18,13 +18,7 @@ _INPUT: Final = (
 )
 _CACHE_READ: Final = ("cache_read_tokens", "cache_read_audio_tokens", "cache_read_image_tokens")
 _CACHE_WRITE: Final = ("cache_write_5m_tokens", "cache_write_1h_tokens")
-_OUTPUT: Final = (
-    "output_tokens",
-    "output_audio_tokens",
-    "output_image_tokens",
-    "output_video_tokens",
-    "reasoning_tokens",
-)
+_OUTPUT: Final = ("output_tokens", *OTHER_OUTPUT, "reasoning_tokens")
 _COMPONENTS: Final = dict(
     zip(COST_COMPONENTS, (_INPUT, _CACHE_READ, _CACHE_WRITE, _OUTPUT), strict=False)
 )
@@ -46,8 +40,9 @@ def add_amounts(usage: pl.DataFrame, cards: Cards) -> pl.DataFrame:
     """Return `usage` with the columns of its rate cards, prices and amounts.
 
     A span that a rule matches becomes a candidate. Adds price_of(quantity) where the call has the
-    quantity, `unit_prices`, COST_COMPONENTS, `list_cost_usd` and `lacks_price`: whether some
-    quantity has no price, and so adds nothing to the amounts.
+    quantity, `unit_prices`, COST_COMPONENTS, `list_cost_usd`, `lacks_price`: whether some quantity
+    has no price, and so adds nothing to the amounts, and `lacks_modality`: whether what is stated
+    as text may be something dearer.
     """
     used = _used(usage)
     rows = cards.rows([*_TOLD, *map(price_of, used)])
@@ -72,10 +67,17 @@ def add_amounts(usage: pl.DataFrame, cards: Cards) -> pl.DataFrame:
             for component, quantities in _COMPONENTS.items()
         ),
         lacks_price=pl.any_horizontal(*lacking, pl.lit(False)).fill_null(False),
+        lacks_modality=_lacks_modality() if rows["has_other_output"].any() else pl.lit(False),
     ).with_columns(
         list_cost_usd=pl.sum_horizontal(COST_COMPONENTS).cast(MONEY),
         lacks_price=pl.col("lacks_price") | pl.col("lacks_unit_price"),
     )
+
+
+def _lacks_modality() -> pl.Expr:
+    """Tell which calls may have put out something else than text, and state no modality."""
+    is_told = pl.any_horizontal(pl.col(OTHER_OUTPUT).is_not_null())
+    return (pl.col("has_other_output") & (pl.col("output_tokens") > 0) & ~is_told).fill_null(False)
 
 
 def _used(usage: pl.DataFrame) -> list[str]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from farebox_processor.folded import gathered
-from farebox_processor.frames import ALIKE, MONEY, TERMS, TOKENS, price_of
+from farebox_processor.frames import ALIKE, MONEY, OTHER_OUTPUT, TERMS, TOKENS, price_of
 from farebox_processor.price_book import PriceBook
 from farebox_processor.price_cards import CallTerms, RateCard, draw_card, model_for, price_for
 from farebox_processor.price_entries import Rate
@@ -45,6 +45,7 @@ CARD_COLUMNS: Final = {
     "is_rule_per_call": pl.Boolean(),
     "is_free": pl.Boolean(),
     "implies_units": pl.Boolean(),
+    "has_other_output": pl.Boolean(),  # audio, images or video that it puts out have a price
     "lacks_1h_price": pl.Boolean(),  # five minutes of cache have a price of their own, an hour none
 }
 """What a rate card says, one row per card: dollars per token, null where it has no price."""
@@ -256,6 +257,7 @@ def _row(number: int, card: RateCard) -> tuple[object, ...]:
         card.rule is not None and SECOND not in card.prices,
         card.is_free,
         not card.prices.keys().isdisjoint(IMPLIED_UNITS),
+        not card.prices.keys().isdisjoint(OTHER_OUTPUT),
         "cache_write_5m_tokens" in card.prices and "cache_write_1h_tokens" not in card.prices,
     )
 

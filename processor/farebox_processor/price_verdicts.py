@@ -25,6 +25,7 @@ STATUS_OF: Final[dict[Reason | Uncertainty, CostStatus]] = {
     Uncertainty.USAGE_INCOMPLETE: CostStatus.PARTIAL,
     Reason.NO_PRICE_FOR_UNIT: CostStatus.PARTIAL,
     Reason.NO_PRICE_FOR_SURCHARGE: CostStatus.PARTIAL,
+    Reason.MODALITY_UNREPORTED: CostStatus.PARTIAL,
     Uncertainty.REASONING_UNREPORTED: CostStatus.PARTIAL,
     Uncertainty.CALLS_UNREPORTED: CostStatus.PARTIAL,
     Uncertainty.UNITS_UNREPORTED: CostStatus.PARTIAL,
@@ -57,6 +58,7 @@ _JUDGED: Final = (
     "candidate",
     "card_reason",
     "lacks_price",
+    "lacks_modality",
     "net_usd",
     "net_low_usd",
     "net_high_usd",
@@ -122,6 +124,7 @@ def _conditions() -> dict[Reason | Uncertainty, pl.Expr]:
         & (nothing | pl.col("is_rule_per_call") | ~(is_stated | pl.col("is_rule"))),
         Uncertainty.USAGE_MISSING: nothing,
         Reason.NO_PRICE_FOR_UNIT: pl.col("lacks_price"),
+        Reason.MODALITY_UNREPORTED: pl.col("lacks_modality"),
     }
 
 
@@ -142,9 +145,8 @@ def _costs() -> dict[str, pl.Expr]:
     is_free, is_supplied = rank.is_in(_FREE), rank == _SUPPLIED
     is_unpriced = rank.is_in(_WITHOUT_COST).fill_null(False)
     has_no_floor = is_unpriced | (reason == Reason.NO_PRICE_FOR_DISCOUNT).fill_null(False)
-    has_no_ceiling = pl.col("lacks_price") | (reason == Reason.NO_PRICE_FOR_SURCHARGE).fill_null(
-        False
-    )
+    is_surcharged = (reason == Reason.NO_PRICE_FOR_SURCHARGE).fill_null(False)
+    has_no_ceiling = pl.col("lacks_price") | pl.col("lacks_modality") | is_surcharged
 
     def settled(otherwise: pl.Expr) -> pl.Expr:
         supplied = pl.when(is_supplied).then("supplied_cost_usd")

@@ -84,6 +84,9 @@ class Reason(StrEnum):
     NO_MODEL = "no_model"
     NO_PRICE_FOR_UNIT = "no_price_for_unit"
     NO_PRICE_AT_TIME = "no_price_at_time"
+    MODALITY_UNREPORTED = "modality_unreported"
+    """The model also puts out audio, images or video, at a price of their own, and the output is
+    all stated as text: partial, high is unbounded."""
     NO_PRICE_FOR_DISCOUNT = "no_price_for_discount"
     """Served in batch or flex, for which the book has no price: upper_bound, low is 0."""
     NO_PRICE_FOR_SURCHARGE = "no_price_for_surcharge"

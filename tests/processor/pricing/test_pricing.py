@@ -143,6 +143,13 @@ def test_the_xai_threshold_is_reached_with_its_last_token(
         ({"provider": "anthropic", "model": "claude-sonnet-4-6", "service_tier": "priority",
           "input_tokens": 1000},
          ("partial", "no_price_for_surcharge", "0.003", "0.003", None)),
+        # $0.30 and $2.50 a million for text; images are $30
+        ({"provider": "google", "model": "gemini-2.5-flash-image", "input_tokens": 1000,
+          "output_tokens": 1290},
+         ("partial", "modality_unreported", "0.003525", "0.003525", None)),
+        ({"provider": "google", "model": "gemini-2.5-flash-image", "input_tokens": 1000,
+          "output_tokens": 0, "output_image_tokens": 1290},
+         ("exact", None, "0.039", "0.039", "0.039")),
         # not offered in flex, unlike other models of OpenAI: the standard price holds
         (GPT_4O | {"service_tier": "flex", "input_tokens": 1000},
          ("exact", None, "0.0025", "0.0025", "0.0025")),
