@@ -6,6 +6,7 @@ from typing import Annotated
 
 import polars as pl
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.allocation import allocate
@@ -63,12 +64,12 @@ def _table(costs: list[SharedCost], rows: pl.DataFrame) -> Table:
     """Lay out what became of each cost, in the order of the file."""
     table = Table("allocation", "from", "until", "by", header_style="bold", box=None)
     for heading in ("conversations", "amount", "allocated", "unallocated"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for cost in costs:
         of_cost = rows.filter(allocation_id=cost.id)
         unallocated: Decimal = of_cost.filter("is_unallocated")["amount_usd"].item()
         table.add_row(
-            cost.id,
+            escape(cost.id),
             f"{cost.starts:%Y-%m-%d %H:%M}",
             f"{cost.ends:%Y-%m-%d %H:%M}",
             cost.by,

@@ -39,7 +39,7 @@ def _headline(node: Node) -> str:
         )
     facts = [f"[bold]{name}[/bold]", escape(str(call["model"] or call["tool_name"] or ""))]
     if (call["attempt"] or 1) > 1:
-        origin = f", fallback from {call['fallback_from']}" if call["fallback_from"] else ""
+        origin = f", fallback from {escape(call['fallback_from'])}" if call["fallback_from"] else ""
         facts.append(f"attempt {call['attempt']}{origin}")
     facts += [f"[bold]{money(call['cost_usd'])}[/bold]", _verdict(call)]
     if call["price_source"]:

@@ -27,11 +27,11 @@ def price_table(rows: pl.DataFrame) -> Table:
     """Return what a model costs, from `ModelPriceList.prices`."""
     table = Table("unit", header_style="bold", box=None, pad_edge=False)
     for heading in ("price", "per", "if input is above"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("source")
     for row in rows.iter_rows(named=True):
         table.add_row(
-            row["unit"],
+            escape(row["unit"]),
             *_price(row),
             _whole(row["above_input_tokens"]),
             escape(row["source"] or ""),
@@ -45,14 +45,14 @@ def rule_table(rows: pl.DataFrame) -> Table:
     for heading in ("rule", "where", "unit"):
         table.add_column(heading, overflow="fold")
     for heading in ("price", "per"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("from", "source", "entry"):
         table.add_column(heading, overflow="fold")
     for row in rows.iter_rows(named=True):
         table.add_row(
             escape(row["rule"]),
             escape(row["match"] or "farebox.price.rule names it"),
-            row["unit"],
+            escape(row["unit"]),
             *_price(row),
             str(row["valid_from"] or ""),
             escape(f"{row['source']} ({row['recorded']})"),
@@ -65,13 +65,13 @@ def unit_table(rows: pl.DataFrame) -> Table:
     """Return what models charge for a unit, from UNIT_LIST."""
     table = Table("provider", "models", header_style="bold", box=None, pad_edge=False)
     for heading in ("price", "per"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("source")
     for row in rows.iter_rows(named=True):
         models = row["models"]
         more = len(models) - _SHOWN_MODELS
         shown = ", ".join(models[:_SHOWN_MODELS]) + (f" and {more} more" if more > 0 else "")
-        table.add_row(row["provider"], escape(shown), *_price(row), escape(row["source"]))
+        table.add_row(escape(row["provider"]), escape(shown), *_price(row), escape(row["source"]))
     return table
 
 
@@ -79,7 +79,7 @@ def changed_prices_table(changed: pl.DataFrame) -> Table:
     """Return the list prices that differ, from `compare_prices`."""
     table = Table("model", "unit", "context", "from", header_style="bold", box=None, pad_edge=False)
     for heading in ("if input is above", "before", "after"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in changed.iter_rows(named=True):
         begins, is_moved = row["valid_from"], row["before_until"] != row["after_until"]
         amounts = (
@@ -89,8 +89,8 @@ def changed_prices_table(changed: pl.DataFrame) -> Table:
         )
         table.add_row(
             escape(f"{row['provider']}/{row['model']}"),
-            row["unit"],
-            row["context"],
+            escape(row["unit"]),
+            escape(row["context"]),
             f"{begins:%Y-%m-%d}" if begins else "",
             _whole(row["above_input_tokens"]),
             *amounts,
@@ -108,7 +108,7 @@ def changed_terms_table(changed: pl.DataFrame) -> Table:
         table.add_row(
             escape(f"{row['kind']} {row['id']}{of_tenant}"),
             str(row["valid_from"] or ""),
-            row["term"],
+            escape(row["term"]),
             *(escape(_value(row["term"], row[side])) for side in ("before", "after")),
         )
     return table

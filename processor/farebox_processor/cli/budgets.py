@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import polars as pl
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.budgets import month_and_day, stand_of_budgets
@@ -34,8 +35,9 @@ def budgets(
     A budget warns and never refuses data. Days and months are of UTC.
 
     Examples:
-      farebox budgets
-      farebox budgets --at 2026-10-31T23:59 --json
+
+    - `farebox budgets`
+    - `farebox budgets --at 2026-10-31T23:59 --json`
     """
     with told_plainly():
         settings = load_config(config)
@@ -59,14 +61,14 @@ def budgets(
 def _table(shown: pl.DataFrame) -> Table:
     table = Table("budget", "tenant", "period", header_style="bold", box=None, pad_edge=False)
     for heading in ("amount", "spent", "share", "per hour", "forecast"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("state")
     for row in shown.iter_rows(named=True):
         share = row["spent_share"]
         forecast = money(row["forecast_usd"])
         table.add_row(
-            _name(row),
-            row["tenant"] or "—",
+            escape(_name(row)),
+            escape(row["tenant"] or "—"),
             row["period"],
             money(row["amount_usd"]),
             money(row["spent_usd"]) + (" and more" if row["unpriced_calls"] else ""),

@@ -1,6 +1,7 @@
 """How the command line prints: JSON for programs, tables for people, errors in one sentence."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +14,32 @@ from rich.console import Console
 from farebox_processor.errors import FareboxError
 from farebox_processor.report import decimal_text
 
-__all__ = ["STATUS_STYLE", "err", "money", "out", "print_json", "say_and_exit", "told_plainly"]
+__all__ = [
+    "NARROWEST",
+    "STATUS_STYLE",
+    "err",
+    "money",
+    "out",
+    "print_json",
+    "say_and_exit",
+    "told_plainly",
+]
 
 _UNBOUND_WIDTH = 160
 """Columns of a table that goes into a file or a pipe."""
+NARROWEST = 120
+"""Columns that a table takes at least, so that no amount is cut: a narrower terminal wraps lines."""
 
-out = Console(width=None if sys.stdout.isatty() else _UNBOUND_WIDTH)
-err = Console(stderr=True)
+
+def _width() -> int:
+    if not sys.stdout.isatty():
+        return _UNBOUND_WIDTH
+    return max(shutil.get_terminal_size().columns, NARROWEST)
+
+
+# Ids may hold what rich would read as an emoji: acme:key:7.
+out = Console(width=_width(), emoji=False)
+err = Console(stderr=True, emoji=False)
 
 STATUS_STYLE = {
     "exact": "green",

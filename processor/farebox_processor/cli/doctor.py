@@ -126,7 +126,7 @@ def _print(diagnosis: Diagnosis) -> None:
     if silent.height:
         names = sorted(set(silent["scope_name"]) - {""}) or ["no scope"]
         spans = int(silent["spans"].sum())
-        out.print(f"{spans:,} spans without calls: {', '.join(names)}", style="dim")
+        out.print(f"{spans:,} spans without calls: {escape(', '.join(names))}", style="dim")
     out.print()
     for finding in diagnosis.findings.iter_rows(named=True):
         _print_finding(finding)
@@ -144,9 +144,9 @@ def _emitter_table(emitters: pl.DataFrame) -> Table:
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column("emitter", overflow="fold")
     for heading in ("spans", "calls", "billed", "repeated", "unpriced", "cost"):
-        table.add_column(heading, justify="right")
-    table.add_column("cached input is")
-    table.add_column("drops")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("cached input is", overflow="fold")
+    table.add_column("drops", overflow="fold")
     for row in emitters.iter_rows(named=True):
         table.add_row(
             escape(_label(row)),

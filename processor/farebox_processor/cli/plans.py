@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.cli.books import YamlFiles, yaml_files
@@ -63,14 +64,11 @@ def _tier_table(tiers: pl.DataFrame) -> Table:
     for heading in ("plan", "tenant", "feature", "tier"):
         table.add_column(heading)
     for heading in ("price", "turns below", "tokens below"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in tiers.iter_rows(named=True):
         limits = (row["turns_below"], row["tokens_below"])
         table.add_row(
-            row["plan"],
-            row["tenant"] or "any",
-            row["feature"] or "any",
-            row["tier"],
+            *(escape(row[name] or "any") for name in ("plan", "tenant", "feature", "tier")),
             money(row["price_usd"]),
             *("no limit" if limit is None else f"{limit:,}" for limit in limits),
         )

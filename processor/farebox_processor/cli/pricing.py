@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.cli.console import STATUS_STYLE, money, out, print_json, told_plainly
@@ -13,8 +14,6 @@ from farebox_processor.report import price_report
 from farebox_processor.rules import load_rules
 
 __all__ = ["conversation_table", "price"]
-
-_ROOMY_WIDTH = 110
 
 
 def price(
@@ -57,30 +56,28 @@ def price(
 
 def conversation_table(conversations: list[dict[str, Any]]) -> Table:
     """Lay out conversations (as in the report, money as text): the costliest first."""
-    roomy = out.width >= _ROOMY_WIDTH
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column("conversation", overflow="fold", min_width=16)
     for heading in ("turns", "calls", "tokens", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("tier", no_wrap=True)
-    for heading in ("price", "margin") if roomy else ("margin",):
+    for heading in ("price", "margin"):
         table.add_column(heading, justify="right", no_wrap=True)
-    if roomy:
-        table.add_column("models", overflow="fold", min_width=16)
+    table.add_column("models", overflow="fold", min_width=16)
     for row in conversations:
         status = row["cost_status"]
         table.add_row(
-            row["conversation_id"],
+            escape(row["conversation_id"]),
             str(row["turns"]),
             str(row["calls"]),
             f"{row['total_tokens']:,}",
             _shown(row["cost_usd"]),
             f"[{STATUS_STYLE[status]}]{status}[/]",
-            row["tier"],
-            *([_shown(row["tier_price_usd"])] if roomy else []),
+            escape(row["tier"] or ""),
+            _shown(row["tier_price_usd"]),
             _margin(row["margin_usd"]),
-            *([", ".join(row["models"])] if roomy else []),
+            escape(", ".join(row["models"])),
         )
     return table
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 from clickhouse_connect.driver.client import Client
+from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.cli.console import err, money, out, print_json, told_plainly
@@ -161,7 +162,7 @@ def _print(changes: pl.DataFrame, revision: int, *, stored: bool, as_json: bool)
         old, new = row["cost_before_usd"], row["cost_after_usd"]
         known = old is not None and new is not None
         table.add_row(
-            row["model"],
+            escape(row["model"]),
             f"{row['calls']:,}",
             f"{row['changed']:,}",
             money(old),

@@ -5,6 +5,7 @@ from typing import Annotated, TypeAlias
 
 import polars as pl
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.cli.bills import bill_object, bill_tree
@@ -135,13 +136,14 @@ def _dimensions(given: list[str], configured: Mapping[str, object]) -> dict[str,
 
 def totals_table(dimension: str, rows: pl.DataFrame) -> Table:
     """Lay out totals, the costliest first."""
-    table = Table(dimension, header_style="bold", box=None, pad_edge=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    table.add_column(escape(dimension), overflow="fold")
     counts = ("conversations", "calls", "unpriced", "tokens", "succeeded")
     for heading in (*counts, "cost", "revenue", "margin", "cost per success"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
         table.add_row(
-            str(row["value"] or "—"),
+            escape(row["value"] or "—"),
             f"{row['conversations']:,}",
             f"{row['billed_calls']:,}",
             f"{row['unpriced_calls']:,}",
@@ -188,7 +190,7 @@ def explain_command(
             {"conversation_id": conversation_id, "tenant": tenant} | bill_object(explanation)
         )
     else:
-        out.print(bill_tree(f"[bold]{conversation_id}[/bold]", explanation))
+        out.print(bill_tree(f"[bold]{escape(conversation_id or '')}[/bold]", explanation))
 
 
 def _from_files(
