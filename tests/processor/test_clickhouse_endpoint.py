@@ -102,6 +102,15 @@ def test_parameters_too_long_for_a_url_arrive_in_a_form(client: Client) -> None:
     assert client.command("SELECT length({text:String})", parameters={"text": text}) == 50_000
 
 
+def test_a_query_that_curl_posts_as_a_form_is_answered(http: TestClient) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    answered = http.post("/", content="SELECT 1 + 1 WHERE 2=2", headers=form)
+
+    assert answered.text == "2\n"
+    assert http.post("/", data={"query": "SELECT 3"}).text == "3\n"
+
+
 def test_the_queries_of_the_command_line_are_let_through(client: Client) -> None:
     assert conversations(client, ConversationFilter(tenant="acme")).is_empty()
     assert totals(client, "feature").is_empty()

@@ -69,8 +69,11 @@ def read_call(request: Request, body: bytes) -> Call:
         said |= _multipart(content_type, body)
         body = b""
     elif content_type.startswith("application/x-www-form-urlencoded"):
-        said |= dict(parse_qsl(body.decode(), keep_blank_values=True))
-        body = b""
+        form = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        # curl calls whatever it posts a form: a body that names no query is one.
+        if "query" in said | form:
+            said |= form
+            body = b""
     query = said.get("query", "").encode()
     return Call(
         sql=query + b"\n" + body if query and body else query or body,
