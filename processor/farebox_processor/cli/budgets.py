@@ -42,7 +42,7 @@ def budgets(
     with told_plainly():
         settings = load_config(config)
         planned = load_plans(settings.plans.paths, settings.dimensions.extra).budgets
-        moment = (read_moment(at) or datetime.now(UTC)).astimezone(UTC)
+        moment = read_moment(at) or datetime.now(UTC)
         month, day = month_and_day(moment)
         with reading(settings) as client:
             spent = spent_since(client, month, day, until=moment)
