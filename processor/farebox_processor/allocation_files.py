@@ -77,6 +77,8 @@ def _csv_places(name: str, content: str, filters: tuple[str, ...]) -> Iterator[P
     """Yield each row as the mapping that YAML would have; empty cells are left out."""
     reader = csv.reader(content.splitlines())
     header = next(reader, [])
+    if not header:
+        raise PriceBookError(f"{name}:1: the file is empty; write the names of the columns first")
     mark = yaml.Mark(name, 0, 0, 0, None, 0)
     Place(name, "", _mapping({column: "" for column in header}, mark)).fields(
         (*_CSV_COLUMNS, *filters), ()

@@ -20,7 +20,9 @@ def check_files(paths: Sequence[Path]) -> pl.DataFrame:
 def _checked(path: Path) -> tuple[str, int | None, str | None]:
     try:
         file = read_price_file(str(path), path.read_text(encoding="utf-8"))
-    except (PriceBookError, OSError, UnicodeDecodeError) as error:
+    except PriceBookError as error:
         return str(path), None, str(error)
+    except (OSError, UnicodeDecodeError) as error:
+        return str(path), None, f"{path}: cannot be read: {error}; name a file of prices in YAML"
     parts = (file.models, file.adjustments, file.rules, file.contracts, file.aliases)
     return str(path), sum(len(part) for part in parts), None

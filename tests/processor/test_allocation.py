@@ -297,6 +297,14 @@ def test_shared_costs_are_read_from_yaml(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_an_empty_csv_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "shared.csv"
+    file.touch()
+
+    with pytest.raises(PriceBookError, match=r"shared\.csv:1: the file is empty"):
+        read_shared_costs(file)
+
+
 def test_shared_costs_are_read_from_csv(tmp_path: Path) -> None:
     file = tmp_path / "shared.csv"
     file.write_text(CSV, encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.tree import Tree
 
-from farebox_processor.cli.console import STATUS_STYLE, money
+from farebox_processor.cli.console import STATUS_STYLE
 from farebox_processor.explain import Explanation, Line, Node
 from farebox_processor.report import decimal_text
 
@@ -23,7 +23,7 @@ def bill_tree(title: str, explanation: Explanation) -> Tree:
         for line in node.lines:
             branch.add(_line_text(line), style="dim" if rejected else "")
         branches[depth + 1] = branch
-    tree.add(f"[bold]total {money(explanation.total_usd)}[/bold]")
+    tree.add(f"[bold]total {_exact(explanation.total_usd)}[/bold]")
     return tree
 
 
@@ -34,14 +34,14 @@ def _headline(node: Node) -> str:
         return f"[dim]{name}[/dim]"
     if call["rejected_as"] is not None:
         return (
-            f"[dim]{name} · {call['rejected_as']} · claims {money(call['cost_usd'])},"
+            f"[dim]{name} · {call['rejected_as']} · claims {_exact(call['cost_usd'])},"
             f" billed instead: span {call['billed_instead']}[/dim]"
         )
     facts = [f"[bold]{name}[/bold]", escape(str(call["model"] or call["tool_name"] or ""))]
     if (call["attempt"] or 1) > 1:
         origin = f", fallback from {escape(call['fallback_from'])}" if call["fallback_from"] else ""
         facts.append(f"attempt {call['attempt']}{origin}")
-    facts += [f"[bold]{money(call['cost_usd'])}[/bold]", _verdict(call)]
+    facts += [f"[bold]{_exact(call['cost_usd'])}[/bold]", _verdict(call)]
     if call["price_source"]:
         facts.append(f"[dim]{escape(call['price_source'])}[/dim]")
     return " · ".join(fact for fact in facts if fact)
@@ -51,14 +51,14 @@ def _verdict(call: dict[str, Any]) -> str:
     status = call["cost_status"]
     text = status if call["cost_reason"] is None else f"{status}: {call['cost_reason']}"
     if status not in ("exact", "supplied"):
-        high = "…" if call["cost_high_usd"] is None else money(call["cost_high_usd"])
-        text += f" [{money(call['cost_low_usd'])} to {high}]"
+        high = "…" if call["cost_high_usd"] is None else _exact(call["cost_high_usd"])
+        text += f" [{_exact(call['cost_low_usd'])} to {high}]"
     return f"[{STATUS_STYLE[status]}]{escape(text)}[/]"
 
 
 def _line_text(line: Line) -> str:
     if line.quantity is None:
-        return f"{escape(line.item)} = {money(line.amount_usd)}"
+        return f"{escape(line.item)} = {_exact(line.amount_usd)}"
     quantity = f"{line.quantity.normalize():,f}"
     if line.unit_price_usd is None:
         return f"{escape(line.item)} {quantity} × no price"
@@ -66,8 +66,14 @@ def _line_text(line: Line) -> str:
         price = f"${decimal_text(line.unit_price_usd * 1_000_000)}/M"
     else:
         price = f"${decimal_text(line.unit_price_usd)}"
-    amount = decimal_text(line.amount_usd or Decimal(0))
-    return f"{escape(line.item)} {quantity} × {price} = ${amount}"
+    return f"{escape(line.item)} {quantity} × {price} = {_exact(line.amount_usd)}"
+
+
+def _exact(amount: Decimal | None) -> str:
+    """Write dollars with all their digits, so that the lines of a bill add up as they are read."""
+    if amount is None:
+        return "unknown"
+    return f"-${decimal_text(-amount)}" if amount < 0 else f"${decimal_text(amount)}"
 
 
 def bill_object(explanation: Explanation) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from farebox_processor.price_entries import Contract
 from farebox_processor.price_query import ModelPriceList, describe, price_list
 from farebox_processor.price_rules import rule_list, unit_prices
 from farebox_processor.report import decimal_text
+from farebox_processor.verdicts import Reason
 
 __all__ = ["YamlFiles", "prices", "yaml_files"]
 
@@ -90,7 +91,7 @@ def prices_show(
     elif not (charged := unit_prices(book, name, terms, moment)).is_empty():
         _show_unit(name, charged, moment, json=json)
     else:
-        say_and_exit(_no_price(book, name, listed.reason))
+        say_and_exit(_no_price(book, name, provider, listed.reason))
 
 
 @prices.command("check")
@@ -180,9 +181,11 @@ def yaml_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _no_price(book: PriceBook, model: str, reason: str | None) -> str:
-    known = price_list(book)["model"].unique().sort().to_list()
-    near = get_close_matches(model.lower().rpartition("/")[2], known, 3)
+def _no_price(book: PriceBook, model: str, provider: str | None, reason: str | None) -> str:
+    is_provider = reason == Reason.UNKNOWN_PROVIDER and provider is not None
+    known = price_list(book)["provider" if is_provider else "model"].unique().sort().to_list()
+    asked = provider if is_provider and provider else model.rpartition("/")[2]
+    near = get_close_matches(asked.lower(), known, 3)
     hint = f"near it are {', '.join(near)}" if near else "name it as spans do, with --provider"
     return f"the price book has no price for {model!r} ({reason}); {hint}"
 

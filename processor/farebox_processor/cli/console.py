@@ -22,13 +22,14 @@ __all__ = [
     "out",
     "print_json",
     "say_and_exit",
+    "say_more",
     "told_plainly",
 ]
 
 _UNBOUND_WIDTH = 160
 """Columns of a table that goes into a file or a pipe."""
 NARROWEST = 120
-"""Columns that a table takes at least, so that no amount is cut: a narrower terminal wraps lines."""
+"""Columns that a table takes at least, so that no amount is cut; a narrower terminal wraps."""
 
 
 def _width() -> int:
@@ -76,6 +77,11 @@ def say_and_exit(message: str, *, code: int = 1) -> NoReturn:
     """Say on standard error what was found and what to do, and end with `code`."""
     err.print(f"farebox: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def say_more() -> None:
+    """Say on standard error that not all rows were printed; programs read the other one."""
+    err.print("… and more; see --limit", style="dim")
 
 
 @contextmanager

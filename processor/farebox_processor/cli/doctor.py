@@ -10,14 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.cli.console import money, out, print_json, say_and_exit, told_plainly
-from farebox_processor.cli.files import read_requests
+from farebox_processor.cli.files import price_files
 from farebox_processor.cli.moments import read_moment
 from farebox_processor.cli.options import ConfigFile, Json, load_config
 from farebox_processor.cli.stores import reading
 from farebox_processor.doctor import Diagnosis, examine
 from farebox_processor.doctor_advice import BLINDNESS_ADVICE
 from farebox_processor.doctor_store import MOST_SPANS, spans_and_calls
-from farebox_processor.pipeline import cost_requests, roll_up_set
+from farebox_processor.pipeline import roll_up_set
 from farebox_processor.report import decimal_text
 from farebox_processor.rules import load_rules
 
@@ -103,11 +103,8 @@ def _from_files(
     files: list[Path], tenant: str, config: ConfigFile
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     rules = load_rules(load_config(config))
-    bodies = [request.body for request in read_requests(files)]
-    costed = cost_requests(bodies, [tenant] * len(bodies), rules)
-    for refusal in costed.decoded.refusals.values():
-        raise refusal
-    return costed.priced, roll_up_set(costed.priced, rules).calls
+    priced = price_files(files, rules, tenant)
+    return priced, roll_up_set(priced, rules).calls
 
 
 def _unpriced_share(emitter: dict[str, Any]) -> Decimal | None:

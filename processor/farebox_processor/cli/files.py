@@ -1,14 +1,18 @@
-"""OTLP files in, export requests out."""
+"""OTLP files in, export requests or priced spans out."""
 
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from farebox_processor.errors import BadRequestError, RequestTooLargeError
 from farebox_processor.otlp_json import to_protobuf
+from farebox_processor.pipeline import Rules, cost_requests
 
-__all__ = ["OtlpRequest", "read_requests"]
+__all__ = ["OtlpRequest", "price_files", "read_requests"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,18 @@ def read_requests(paths: Sequence[Path]) -> Iterator[OtlpRequest]:
             yield from _read_file(file)
 
 
+def price_files(paths: Sequence[Path], rules: Rules, tenant: str) -> pl.DataFrame:
+    """Price the spans of files (frames.PRICED_SPANS).
+
+    Raises BadRequestError or RequestTooLargeError that names the file that cannot be read.
+    """
+    requests = list(read_requests(paths))
+    costed = cost_requests([each.body for each in requests], [tenant] * len(requests), rules)
+    for request, refusal in costed.decoded.refusals.items():
+        raise type(refusal)(f"{requests[request].where}: {refusal}")
+    return costed.priced
+
+
 def _files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
@@ -50,7 +66,7 @@ def _read_file(path: Path) -> Iterator[OtlpRequest]:
     try:
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise BadRequestError(f"{path}: cannot be read: {error}") from error
     if kind == ".pb":
         yield OtlpRequest(str(path), content)

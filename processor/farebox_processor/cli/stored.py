@@ -14,16 +14,17 @@ from farebox_processor.cli.console import (
     out,
     print_json,
     say_and_exit,
+    say_more,
     told_plainly,
 )
-from farebox_processor.cli.files import read_requests
+from farebox_processor.cli.files import price_files
 from farebox_processor.cli.moments import Since, Until, read_moment
 from farebox_processor.cli.options import ConfigFile, Json, OtlpFiles, load_config
 from farebox_processor.cli.pricing import conversation_table
 from farebox_processor.cli.stores import reading
 from farebox_processor.errors import ConfigError
 from farebox_processor.explain import explain
-from farebox_processor.pipeline import cost_requests, roll_up_set
+from farebox_processor.pipeline import roll_up_set
 from farebox_processor.report import conversation_objects
 from farebox_processor.rules import load_rules
 from farebox_processor.store import queries
@@ -32,6 +33,8 @@ from farebox_processor.store.queries import ConversationFilter
 __all__ = ["conversations", "explain_command", "totals"]
 
 OfTenant: TypeAlias = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
+_LISTED = 10
+
 Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")]
 
 
@@ -77,13 +80,15 @@ def conversations(
             dimensions=_dimensions(dimension or [], settings.dimensions.extra),
         )
         with reading(settings) as client:
-            rows = conversation_objects(queries.conversations(client, which, limit=limit))
+            rows = conversation_objects(queries.conversations(client, which, limit=limit + 1))
     if json:
-        print_json({"conversations": rows})
+        print_json({"conversations": rows[:limit]})
     elif rows:
-        out.print(conversation_table(rows))
+        out.print(conversation_table(rows[:limit]))
     else:
         out.print("no conversation fits; leave out filters, or see whether spans arrive")
+    if len(rows) > limit:
+        say_more()
 
 
 def totals(
@@ -114,12 +119,14 @@ def totals(
         )
         with reading(settings) as client:
             rows = queries.totals(
-                client, dimension, which, extra=settings.dimensions.extra, limit=limit
+                client, dimension, which, extra=settings.dimensions.extra, limit=limit + 1
             )
     if json:
-        print_json({"dimension": dimension, "totals": rows.to_dicts()})
+        print_json({"dimension": dimension, "totals": rows.head(limit).to_dicts()})
     else:
-        out.print(totals_table(dimension, rows))
+        out.print(totals_table(dimension, rows.head(limit)))
+    if rows.height > limit:
+        say_more()
 
 
 def _dimensions(given: list[str], configured: Mapping[str, object]) -> dict[str, str]:
@@ -198,13 +205,13 @@ def _from_files(
 ) -> tuple[str, pl.DataFrame, pl.DataFrame]:
     """Price files and pick the spans and calls of one conversation."""
     rules = load_rules(load_config(config))
-    bodies = [request.body for request in read_requests(files or [])]
-    priced = cost_requests(bodies, [tenant] * len(bodies), rules).priced
+    priced = price_files(files or [], rules, tenant)
     rolled_up = roll_up_set(priced, rules)
     there = rolled_up.traces["conversation_id"].unique().sort().to_list()
     chosen = there[0] if wanted is None and len(there) == 1 else wanted
     if chosen is None or chosen not in there:
-        listed = ", ".join(there[:10]) or "none"
+        more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
+        listed = ", ".join(there[:_LISTED]) + more or "none"
         raise ConfigError(f"say which conversation of the files to explain; they hold: {listed}")
     of_conversation = rolled_up.traces.filter(conversation_id=chosen).select("tenant", "trace_id")
     return (

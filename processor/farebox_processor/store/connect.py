@@ -85,7 +85,13 @@ def _embedded(path: str) -> Client:
     if not path:
         raise ConfigError("the store 'embedded:' has no path; write embedded:DIRECTORY")
     directory = Path(path).expanduser()
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the store {directory} is no folder that can be written ({error.strerror}); name"
+            " another in store.dsn"
+        ) from error
     try:
         load_engine()
         return clickhouse_connect.get_client(
@@ -103,14 +109,19 @@ def _embedded(path: str) -> Client:
     except CLIENT_ERRORS as error:
         # The engine gives no reason when another process holds the lock.
         raise RetryableStoreError(
-            f"the store {directory} cannot be opened; if another process has it open, stop that or"
-            f" read through its ClickHouse endpoint ({' '.join(str(error).split())})"
+            f"the store {directory} cannot be opened; if another process has it open, stop that, or"
+            " start `farebox serve` with clickhouse_endpoint.enabled: true to read beside it"
+            f" ({' '.join(str(error).split())})"
         ) from error
 
 
 def _address(dsn: str) -> SplitResult:
     address = urlsplit(dsn)
-    if address.scheme not in _INTERFACES or not address.hostname:
+    try:
+        usable = address.scheme in _INTERFACES and address.hostname and address.port != 0
+    except ValueError:  # of a port that is none
+        usable = False
+    if not usable:
         raise ConfigError(
             f"a store beginning with {address.scheme + ':'!r} cannot be used; write"
             " clickhouse://user:password@host:8123, https://host:8443 or embedded:DIRECTORY"

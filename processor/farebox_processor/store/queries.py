@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from farebox_processor.errors import ConfigError
 from farebox_processor.frames import DIMENSIONS
-from farebox_processor.store.refusals import CLIENT_ERRORS, store_error
+from farebox_processor.store.refusals import CLIENT_ERRORS, query_error
 from farebox_schemas import folder
 
 __all__ = [
@@ -120,7 +120,7 @@ def read(client: Client, name: str, parameters: Mapping[str, Any]) -> pl.DataFra
     try:
         return pl.DataFrame(client.query_arrow(query_text(name), parameters=dict(parameters)))
     except CLIENT_ERRORS as error:
-        raise store_error(error) from error
+        raise query_error(error) from error
 
 
 @cache

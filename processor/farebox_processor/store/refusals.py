@@ -6,7 +6,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from farebox_processor.errors import FareboxError, PermanentStoreError, RetryableStoreError
 
-__all__ = ["CLIENT_ERRORS", "PERMANENT_CODES", "store_error"]
+__all__ = ["CLIENT_ERRORS", "PERMANENT_CODES", "query_error", "store_error"]
 
 PERMANENT_CODES: Final = {
     6: "CANNOT_PARSE_TEXT",
@@ -33,6 +33,8 @@ _TOO_MANY_PARTS: Final = 252
 # fast enough. Only the text tells them apart.
 _PERMANENT_TEXT: Final = "too many partitions for single insert block"
 _MESSAGE_CHARACTERS: Final = 500
+# UNKNOWN_DATABASE, UNKNOWN_TABLE, UNKNOWN_IDENTIFIER, NO_SUCH_COLUMN_IN_TABLE.
+_OTHER_SCHEMA: Final = (81, 60, 47, 16)
 
 
 def store_error(error: Exception) -> FareboxError:
@@ -51,6 +53,20 @@ def store_error(error: Exception) -> FareboxError:
         return PermanentStoreError(f"ClickHouse refuses the block (code {code}): {message}")
     said = f"code {code}" if code is not None else type(error).__name__
     return RetryableStoreError(f"ClickHouse does not take the block now ({said}): {message}")
+
+
+def query_error(error: Exception) -> FareboxError:
+    """Return what `error` means for who asked a question: of the same types as `store_error`."""
+    kind = type(store_error(error))
+    code = error.code if isinstance(error, Error) else None
+    if code in _OTHER_SCHEMA:
+        return kind(
+            f"the store lacks tables of this version (code {code}); see whether store.dsn and"
+            " store.database name the right one, then run: farebox migrate"
+        )
+    said = f"code {code}" if code is not None else type(error).__name__
+    message = " ".join(str(error).split())[:_MESSAGE_CHARACTERS]
+    return kind(f"ClickHouse does not answer the query ({said}): {message}")
 
 
 CLIENT_ERRORS: Final = (ClickHouseError, OSError)

@@ -408,3 +408,23 @@ def test_a_folder_without_price_files_is_refused(run: Run, tmp_path: Path) -> No
     assert result.stderr == (
         f"farebox: {tmp_path}: no YAML file in this folder; name another, or a file\n"
     )
+
+
+def test_a_provider_that_is_not_known_is_answered_with_those_near_it(run: Run) -> None:
+    result = run("prices", "show", "gpt-4o", "--provider", "opnai")
+
+    assert result.exit_code == 1
+    assert "(unknown_provider); near it are openai" in result.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"\xd0\x01"])
+def test_a_price_file_that_cannot_be_read_is_named(
+    run: Run, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "prices.yaml"
+    if content is not None:
+        file.write_bytes(content)
+
+    result = run("prices", "check", file)
+
+    assert (result.exit_code, f"{file}: cannot be read" in result.stderr) == (1, True)

@@ -1,7 +1,9 @@
 """`farebox explain --file` on recordings: every line, every rejected span, sums to the total."""
 
 import json
+import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,17 +110,37 @@ def test_the_text_shows_every_span_every_line_and_every_rejection(run: Run, case
 def test_a_bill_reads_like_this(run: Run) -> None:
     result = run("explain", "--file", CORPUS / "scen_app_retry" / "case.pb")
 
+    source = "genai-prices 0.2.3: gpt-4o"
     assert (
         result.stdout
-        == """\
+        == f"""\
 conv-retry-1
 ├── POST /chat
 │   ├── chat gpt-4o · gpt-4o · $0 · exact: failed_without_usage
 │   ├── chat gpt-4o · gpt-4o · attempt 2 · $0 · exact: failed_without_usage
-│   └── chat gpt-4o · gpt-4o-2026-08-06 · attempt 3 · $0.005968 · exact · genai-prices 0.2.3: gpt-4o
+│   └── chat gpt-4o · gpt-4o-2026-08-06 · attempt 3 · $0.0059675 · exact · {source}
 │       ├── input_tokens 487 × $2.5/M = $0.0012175
 │       ├── cache_read_tokens 1,024 × $1.25/M = $0.00128
 │       └── output_tokens 347 × $10/M = $0.00347
-└── total $0.005968
+└── total $0.0059675
 """
     )
+
+
+@pytest.mark.parametrize("command", [["explain", "--file"], ["doctor"]])
+def test_a_file_that_cannot_be_read_is_named_also_beside_good_ones(
+    run: Run, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "good.pb").write_bytes((CORPUS / "go_openai_chat" / "case.pb").read_bytes())
+    (tmp_path / "bad.pb").write_bytes(b"\x0a\xff")
+
+    result = run(*command, tmp_path)
+
+    assert (result.exit_code, "bad.pb: The body is not" in result.stderr) == (1, True)
+
+
+def test_the_amounts_of_a_bill_have_all_their_digits_so_that_they_add_up(run: Run) -> None:
+    shown = run("explain", "--file", CORPUS / "go_openai_tool_loop" / "case.pb").stdout
+
+    assert re.findall(r" · (\$[0-9.]+) · ", shown) == ["$0.0059675", "$0.003415"]
+    assert "total $0.0093825" in shown

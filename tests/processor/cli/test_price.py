@@ -155,6 +155,7 @@ def test_a_person_sees_a_table_with_cost_verdict_tier_and_margin(
         ("a.json", b'{"resourceSpans": 7}', "a.json"),
         ("a.jsonl", b'{"resourceSpans": []}\n{"resourceSpans"\n', "line 2"),
         ("a.json.gz", b"nothing packed", "cannot be read"),
+        ("a.json.gz", gzip.compress(b"{}" * 99)[:10] + b"\xff" * 99, "cannot be read"),
     ],
 )
 def test_a_file_that_cannot_be_priced_is_named_with_what_was_found(

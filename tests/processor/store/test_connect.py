@@ -145,3 +145,16 @@ def test_a_password_is_in_no_message_about_the_dsn_itself() -> None:
 def test_only_an_embedded_store_is_embedded() -> None:
     assert is_embedded("embedded:data")
     assert not is_embedded("clickhouse://localhost")
+
+
+@pytest.mark.parametrize("port", ["abc", "99999"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    with pytest.raises(ConfigError, match="write clickhouse://user:password@host:8123"):
+        open_client(f"clickhouse://localhost:{port}")
+
+
+def test_a_path_that_can_be_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match="is no folder that can be written"):
+        open_client(f"embedded:{tmp_path / 'file'}")
