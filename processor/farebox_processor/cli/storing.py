@@ -3,12 +3,15 @@
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from http.client import HTTPException
 from typing import Annotated
 
 import typer
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from rich.progress import Progress
 
-from farebox_processor.cli.console import err, out, print_json, told_plainly
+from farebox_processor.cli.console import err, out, print_json, say_and_exit, told_plainly
 from farebox_processor.cli.files import OtlpRequest, read_requests
 from farebox_processor.cli.options import ConfigFile, Files, Json, Tenant, load_config
 from farebox_processor.cli.stores import writing
@@ -84,12 +87,15 @@ def ingest(
     - `farebox ingest traces.jsonl`
     - `farebox ingest exported/ --endpoint http://127.0.0.1:4318`
     """
+    if endpoint and tenant:
+        say_and_exit("with --endpoint the token decides the tenant; leave --tenant out", code=2)
     with told_plainly():
         requests = list(read_requests(files))
         with Progress(console=err, transient=True) as progress:
             steps = progress.track(requests, description="storing")
             if endpoint:
-                result = {"requests_sent": sum(_send(each, endpoint, token) for each in steps)}
+                rejected = [_send(each, endpoint, token) for each in steps]
+                result = {"requests_sent": len(rejected), "spans_rejected": sum(rejected)}
             else:
                 result = _store(steps, tenant, load_config(config))
     if json:
@@ -120,7 +126,7 @@ def _store(requests: Iterable[OtlpRequest], tenant: str, config: Config) -> dict
 
 
 def _send(request: OtlpRequest, endpoint: str, token: str | None) -> int:
-    """Send one request to a server; 1 if it took it."""
+    """Send one request to a server; return how many of its spans that did not take."""
     if not endpoint.startswith(("http://", "https://")):
         raise ConfigError(f"{endpoint!r} is no address; write http://127.0.0.1:4318")
     headers = {"Content-Type": "application/x-protobuf"}
@@ -130,11 +136,14 @@ def _send(request: OtlpRequest, endpoint: str, token: str | None) -> int:
         f"{endpoint.rstrip('/')}/v1/traces", request.body, headers
     )
     try:
-        urllib.request.urlopen(export, timeout=_SEND_SECONDS).close()  # noqa: S310 - the same
+        with urllib.request.urlopen(export, timeout=_SEND_SECONDS) as answer:  # noqa: S310 - the same
+            answered = ExportTraceServiceResponse.FromString(answer.read())
     except urllib.error.HTTPError as error:
         error.close()
         said = f"{request.where}: {endpoint} answers {error.code} {error.reason}"
         raise BadRequestError(said) from error
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise RetryableStoreError(f"nobody takes spans at {endpoint}: {error}") from error
-    return 1
+    except DecodeError as error:
+        raise BadRequestError(f"{endpoint} does not answer as OTLP/HTTP does") from error
+    return int(answered.partial_success.rejected_spans)
