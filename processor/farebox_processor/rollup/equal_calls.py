@@ -29,10 +29,11 @@ _Kind: TypeAlias = tuple[frozenset[str], bool]
 """The scopes that recorded a call, and whether one of them told its response id."""
 
 
-def equal_calls(candidates: pl.DataFrame) -> pl.DataFrame:
+def equal_calls(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
     """Return the candidates that equal one of another scope; those that are equal share a `key`.
 
-    Wants `index` and the columns of facts.facts_of, in the order of their rows.
+    `is_innermost`: no call for the same model stands below. Wants `index` and the columns of
+    facts.facts_of, in the order of their rows.
     """
     told = candidates.filter(
         pl.col("subject").is_not_null()
@@ -56,7 +57,17 @@ def equal_calls(candidates: pl.DataFrame) -> pl.DataFrame:
     )
     several = told.filter(pl.col("scope_name").n_unique().over(_EQUAL_CALL) > 1)
     key = pl.struct(_EQUAL_CALL).rank("dense").cast(pl.Int64)
-    return several.select("index", "row", "scope_name", "has_id", "began", "ended", key=key)
+    equal = several.select("index", "row", "scope_name", "has_id", "began", "ended", key=key)
+    return equal.with_columns(is_innermost=_are_innermost(equal, candidates, tree))
+
+
+def _are_innermost(equal: pl.DataFrame, candidates: pl.DataFrame, tree: Tree) -> pl.Series:
+    if equal.is_empty():
+        return pl.Series(dtype=pl.Boolean)
+    every, rows = (frame["row"].to_numpy().astype(np.int64) for frame in (candidates, equal))
+    subjects = ranks_of(candidates["subject"])
+    groups = (subjects[np.searchsorted(every, rows)], subjects)
+    return pl.Series(tree.count_below(rows, every, groups=groups) == 0)
 
 
 def pairs_below(equal: pl.DataFrame, tree: Tree) -> pl.DataFrame:
@@ -89,9 +100,10 @@ def pairs_within(equal: pl.DataFrame) -> pl.DataFrame:
     """Pair calls, `left`, with an equal one of other scopes that they lie within, `right`.
 
     Wants `call`, a number that spans share which are known to be one call. As many calls are paired
-    as can be, and no scope has two spans in one call.
+    as can be; no scope has two spans in one call, and what stands around other calls for the same
+    model is no call around one elsewhere.
     """
-    in_order = ["began", "until", "index"]
+    in_order = ["began", "until", "index", "is_innermost"]
     spans = equal.with_columns(until=-pl.col("ended")).sort("key", "call", *in_order)
     calls = spans.group_by("key", "call", maintain_order=True).agg(
         pl.col("scope_name").unique().alias("scopes"),
@@ -102,10 +114,17 @@ def pairs_within(equal: pl.DataFrame) -> pl.DataFrame:
     every = pl.col("scopes").explode().n_unique().over("key")
     open_calls = calls.filter(pl.col("scopes").list.len() < every)
     # A call looks for one around it by its outermost span, and is around others by its innermost.
-    events = pl.concat(
-        open_calls.select("key", "call", "scopes", "has_id", end, is_around=is_around).unnest(end)
-        for end, is_around in (("outermost", pl.lit(False)), ("innermost", pl.lit(True)))
-    ).sort("key", *in_order, "is_around")
+    events = (
+        pl.concat(
+            open_calls.select("key", "call", "scopes", "has_id", end, is_around=is_around).unnest(
+                end
+            )
+            for end, is_around in (("outermost", pl.lit(False)), ("innermost", pl.lit(True)))
+        )
+        .filter(~pl.col("is_around") | pl.col("is_innermost"))
+        .drop("is_innermost")
+        .sort("key", "began", "until", "index", "is_around")
+    )
     pairs = np.array(_matched(events), dtype=np.int64).reshape(-1, 2)
     return pl.DataFrame({"left": pairs[:, 0], "right": pairs[:, 1]})
 

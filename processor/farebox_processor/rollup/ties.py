@@ -24,7 +24,7 @@ def group_twins(candidates: pl.DataFrame, tree: Tree) -> pl.Series:
     Wants the columns of facts.facts_of; aggregates have no twins.
     """
     numbered = candidates.with_row_index("index").filter(pl.col("call_kind") != "agent")
-    equal = equal_calls(numbered)
+    equal = equal_calls(numbered, tree)
     pairs = pl.concat([same_response(numbered), pairs_below(equal, tree)])
     twins = connect(candidates.height, pairs)
     within = pairs_within(equal.with_columns(call=pl.Series(twins[equal["index"].to_numpy()])))

@@ -232,6 +232,23 @@ class TestDuplicates:
 
         assert roll_up(spans, book).traces["cost_usd"].sum() == Decimal("0.02")
 
+    def test_what_stands_around_its_own_calls_is_no_record_of_an_equal_one_beside_them(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            framework("sum", start=0, end=9, input_tokens=2000),
+            native("a", "sum", start=1, end=2),
+            native("b", "sum", start=3, end=4),
+            native("beside", start=5, end=6, input_tokens=2000, trace_id="t"),
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "sum": ("wrapper", "a"),
+            "a": (None, None),
+            "b": (None, None),
+            "beside": (None, None),
+        }
+
     def test_of_calls_that_cover_each_other_crosswise_one_is_billed(self, book: PriceBook) -> None:
         spans = priced_spans(
             framework("a", start=0, end=9, response_id="r-1", input_tokens=7),
@@ -279,6 +296,47 @@ class TestDuplicates:
             "first": (None, None),
             "last": (None, None),
         }
+
+    @pytest.mark.parametrize("kind", ["inference", "embeddings"])
+    @pytest.mark.parametrize("of_one_trace", [True, False])
+    @pytest.mark.parametrize("later", [0, 0.1, 1.5])
+    def test_equal_calls_side_by_side_are_each_one_with_its_own_record(
+        self, book: PriceBook, kind: str, of_one_trace: bool, later: float
+    ) -> None:
+        told = {"cost": "0.01", "call_kind": kind}
+        spans = priced_spans(
+            *(
+                {"span_id": f"outer-{n}", "start": n * later, "end": n * later + 5, **told}
+                | {"scope_name": FRAMEWORK}
+                for n in range(3)
+            ),
+            *(
+                {"span_id": f"sdk-{n}", "start": n * later + 1, "end": n * later + 4, **told}
+                | {"response_id": f"r{n}"}
+                | ({"parent": f"outer-{n}"} if of_one_trace else {"trace_id": f"sdk-{n}"})
+                for n in range(3)
+            ),
+        )
+
+        rolled_up = roll_up(spans, book)
+
+        assert rolled_up.traces["cost_usd"].sum() == Decimal("0.03")
+        assert len({instead for _, instead in rejections(rolled_up).values()} - {None}) == 3
+
+    def test_a_record_of_a_call_that_another_scope_tells_the_id_of_is_of_no_other_call(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            *(
+                {"span_id": f"{scope}-{n}", "trace_id": scope, "scope_name": scope}
+                | {"start": 0.1 * n + late, "end": 9 + 0.1 * n - late}
+                | {"cost": "0.01", "response_id": None if scope == FRAMEWORK else f"r{n}"}
+                for n in range(2)
+                for scope, late in ((FRAMEWORK, 0), (NATIVE, 1), ("httpx", 0.5))
+            )
+        )
+
+        assert roll_up(spans, book).traces["cost_usd"].sum() == Decimal("0.02")
 
     def test_two_tenants_may_have_the_same_response_id(self, book: PriceBook) -> None:
         spans = priced_spans(
@@ -825,7 +883,40 @@ def different(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({(s["trace_id"], s["span_id"], s["content_hash"]): s for s in spans}.values())
 
 
+MOMENTS = st.integers(0, 40)
+
+
+@st.composite
+def records_of_calls(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Draw equal calls at any time, each told by several scopes, one within the other."""
+    scopes = draw(st.sampled_from([["outer", "sdk"], ["outer", "sdk", "http"]]))
+    with_id = draw(st.sets(st.sampled_from(scopes), max_size=len(scopes) - 1))
+    given = {"cost": "0.01", "call_kind": draw(st.sampled_from(["inference", "embeddings"]))}
+    spans = []
+    for call in range(draw(st.integers(1, 5))):
+        is_apart = len(scopes) == 2 and draw(st.booleans())
+        start, end = draw(MOMENTS), draw(MOMENTS.map(lambda moment: moment + 60))
+        for depth, scope in enumerate(scopes):
+            above = f"{call} {scopes[depth - 1]}" if depth and not is_apart else None
+            spans.append(
+                {"span_id": f"{call} {scope}", "parent": above, "scope_name": scope}
+                | {"trace_id": scope if is_apart else "trace", "start": start, "end": end}
+                | {"response_id": f"r{call}" if scope in with_id else None}
+                | {"content_hash": draw(st.integers(0, 9)), **given}
+            )
+            start, end = start + draw(st.integers(0, 3)), end - draw(st.integers(0, 3))
+    return spans
+
+
 class TestProperties:
+    @given(spans=records_of_calls())
+    def test_each_of_equal_calls_is_billed_once_however_many_scopes_tell_of_it(
+        self, book: PriceBook, spans: list[dict[str, Any]]
+    ) -> None:
+        rolled_up = roll_up(priced_spans(*spans), book)
+
+        assert rolled_up.calls["billed"].sum() == len({span["span_id"][0] for span in spans})
+
     @given(spans=any_spans)
     def test_a_configured_dimension_follows_the_same_rule_as_one_that_is_built_in(
         self, book: PriceBook, spans: list[dict[str, Any]]
