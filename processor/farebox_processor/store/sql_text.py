@@ -23,14 +23,15 @@ class Token:
 
 
 # Outside of strings only ASCII: ClickHouse also takes typographic quotes for quotes. No heredocs
-# ($tag$...$tag$) and no # comments, which other parsers read differently.
+# ($tag$...$tag$) and no # comments, which other parsers read differently. A number takes the point
+# after it along, as ClickHouse's does: in `1. SETTINGS` nothing is a name behind a point.
 _TOKEN: Final = re.compile(
     r"""
       (?P<space>\s+)
     | (?P<comment>--[^\n]*|/\*.*?\*/)
     | (?P<string>'(?:[^'\\]|\\.|'')*')
     | (?P<quoted>`(?:[^`\\]|``)*`|"(?:[^"\\]|"")*")
-    | (?P<number>0x[0-9a-f]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?)
+    | (?P<number>(?>0x[0-9a-f]+|\d+(?:\.\d*)?(?:e[+-]?\d+)?)(?!\w))
     | (?P<name>[a-z_]\w*)
     | (?P<symbol>::|->|<=|>=|<>|!=|==|\|\||[-(){}\[\],.;:=<>!+*%?]|/(?!\*))
     """,

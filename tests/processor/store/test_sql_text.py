@@ -36,6 +36,9 @@ def test_a_semicolon_ends_a_statement_only_outside_of_quotes_and_comments(
         "SELECT /* open",
         "SELECT \u2018a\u2019",
         "$$a$$",
+        "SELECT 1_000",
+        "SELECT 0b1",
+        "SELECT 1.a",
     ],
 )
 def test_text_with_more_than_one_reading_is_refused(sql: str) -> None:
@@ -50,3 +53,8 @@ def test_tokens_are_the_text_or_an_error(sql: str) -> None:
     except SqlTextError:
         return
     assert "".join(token.text for token in found) == sql
+
+
+@pytest.mark.parametrize("number", ["1", "1.", "1.5", "1e5", "1.e-5", "0x1f"])
+def test_a_number_is_one_token_with_its_point(number: str) -> None:
+    assert [token.text for token in tokens(f"{number} a")] == [number, " ", "a"]
