@@ -1,9 +1,13 @@
 import gzip
 import struct
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeAlias
+from urllib.request import Request, urlopen
 
 import clickhouse_connect
 import pytest
@@ -392,6 +396,11 @@ def test_a_result_without_end_is_ended(http: TestClient) -> None:
         {"Host": "attacker.example"},
         {"Host": "127.0.0.1.attacker.example:8123"},
         {"Origin": "https://attacker.example"},
+        {"Origin": "null"},
+        {"Origin": "http://[::1"},
+        {"Host": "[::1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
     ],
 )
 def test_a_web_page_cannot_ask_through_the_browser(
@@ -450,3 +459,80 @@ def test_a_connection_that_runs_a_statement_is_closed_when_the_statement_has_end
     statements.run("SELECT 1", "TSV", {})
 
     assert connection.closed
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "localhost:8123"},
+        {"Origin": "http://localhost:3000"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-origin"},
+    ],
+)
+def test_a_browser_of_this_machine_may_ask(http: TestClient, headers: dict[str, str]) -> None:
+    assert http.get("/", params={"query": "SELECT 1"}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["SELECT 'alert(1)'", "SELECT nothing"])
+def test_an_answer_is_no_script_of_a_page(http: TestClient, query: str) -> None:
+    answered = http.get("/", params={"query": query})
+
+    assert answered.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b"SELECT 1 WHERE number = 1")[:-8],
+        gzip.compress(b"SELECT 1") + gzip.compress(b" WHERE 0"),
+        b"",
+    ],
+    ids=["cut off", "two members", "nothing"],
+)
+def test_half_of_a_compressed_query_is_not_run(http: TestClient, body: bytes) -> None:
+    answered = http.post("/", content=body, headers={"Content-Encoding": "gzip"})
+
+    assert (answered.status_code, answered.headers["x-clickhouse-exception-code"]) == (400, "36")
+
+
+def test_text_of_any_alphabet_in_the_url_is_answered(http: TestClient) -> None:
+    odd = {"query_id": "\u20ac\r\nx: y", "client_protocol_version": "\u00b2"}
+
+    for query, status in (("SELECT 1", 200), ("SELECT nothing", 500)):
+        answered = http.get("/", params={"query": query, **odd})
+
+        assert answered.status_code == status
+        assert answered.headers["x-clickhouse-query-id"] == "???x: y"
+
+
+def test_a_form_that_is_not_utf8_is_read_as_far_as_it_can_be(http: TestClient) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    answered = http.post("/", content=b"query=SELECT 1 AS x -- \xff", headers=form)
+
+    assert answered.text == "1\n"
+
+
+def test_others_are_answered_while_a_large_result_is_compressed(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, leave = Event(), Event()
+
+    def hold(content: bytes, compresslevel: int) -> bytes:
+        entered.set()
+        leave.wait(10)
+        return zlib.compress(content, compresslevel, wbits=31)
+
+    monkeypatch.setattr(gzip, "compress", hold)
+    large = Request(
+        f"http://127.0.0.1:{port}/?query=SELECT+number+FROM+numbers(10000)",
+        headers={"Accept-Encoding": "gzip"},
+    )
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(lambda: urlopen(large, timeout=20).read())  # noqa: S310 - loopback
+        assert entered.wait(10)
+        with urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as ping:
+            assert ping.read() == b"Ok.\n"
+        leave.set()
+        assert gzip.decompress(reading.result()).endswith(b"\n9999\n")

@@ -84,7 +84,8 @@ def clickhouse_http(answer: Answer, version: str) -> Starlette:
                     result, result_format = await run_in_threadpool(answer, call)
             finally:
                 waiting -= 1
-            return protocol.response(request, call, result, result_format)
+            # Compressing takes long enough to hold up everybody else.
+            return await run_in_threadpool(protocol.response, request, call, result, result_format)
         except StatementRefusedError as error:
             return protocol.error_response(error, query_id)
 
@@ -112,11 +113,23 @@ def _refuse_browsers(headers: Mapping[str, str]) -> None:
     """Refuse what a web page makes a browser of this machine send.
 
     A page may resolve its own name to 127.0.0.1; then its name is in Host. Or it posts to
-    127.0.0.1; then its name is in Origin.
+    127.0.0.1; then its name, or `null`, is in Origin. Or it loads the answer as its own script;
+    then only Sec-Fetch-Site says that the page is another one's.
     """
-    named = (urlsplit(f"//{headers.get('host', '')}"), urlsplit(headers.get("origin", "")))
-    for address in named:
-        if address.netloc and address.hostname not in _LOOPBACK:
-            raise StatementRefusedError(
-                f"{address.hostname} may not ask; this interface is for programs of this machine"
-            )
+    host, origin = headers.get("host"), headers.get("origin")
+    is_foreign = (
+        headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        or (host and _host_of(f"//{host}") not in _LOOPBACK)
+        or (origin and _host_of(origin) not in _LOOPBACK)
+    )
+    if is_foreign:
+        raise StatementRefusedError(
+            f"{origin or host} may not ask; this interface is for programs of this machine"
+        )
+
+
+def _host_of(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None

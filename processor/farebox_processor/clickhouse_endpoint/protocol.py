@@ -81,7 +81,9 @@ def read_call(request: Request, body: bytes) -> Call:
         parameters={k.removeprefix("param_"): v for k, v in said.items() if k.startswith("param_")},
         database=said.get("database", ""),
         settings=said,
-        protocol_version=int(v) if (v := said.get("client_protocol_version", "0")).isdigit() else 0,
+        protocol_version=int(v)
+        if (v := said.get("client_protocol_version", "0")).isdecimal()
+        else 0,
         query_id=said.get("query_id", ""),
     )
 
@@ -103,6 +105,9 @@ def inflate(body: bytes, encoding: str) -> bytes:
         raise StatementRefusedError(
             f"the body is larger than {BODY_BYTES} bytes", code=_BAD_ARGUMENTS
         )
+    if not stream.eof or stream.unused_data:
+        # What is missing of a statement may be what narrows it down.
+        raise StatementRefusedError("the body is not one whole gzip", code=_BAD_ARGUMENTS)
     return plain
 
 
@@ -142,7 +147,7 @@ def error_response(error: StatementRefusedError, query_id: str = "") -> Response
     message = str(error)
     if not message.startswith("Code: "):
         message = f"Code: {error.code}. DB::Exception: {message}"
-    headers = {"X-ClickHouse-Exception-Code": str(error.code), "X-ClickHouse-Query-Id": query_id}
+    headers = {"X-ClickHouse-Exception-Code": str(error.code), **_of_query(query_id)}
     return Response(
         message + "\n",
         status_code=_STATUS.get(error.code, 500),
@@ -154,9 +159,15 @@ def error_response(error: StatementRefusedError, query_id: str = "") -> Response
 def _who(call: Call) -> dict[str, str]:
     return {
         "X-ClickHouse-Server-Display-Name": "farebox",
-        "X-ClickHouse-Query-Id": call.query_id,
         "X-ClickHouse-Timezone": "UTC",
+        **_of_query(call.query_id),
     }
+
+
+def _of_query(query_id: str) -> dict[str, str]:
+    shown = "".join(c if c.isascii() and c.isprintable() else "?" for c in query_id)
+    # A result is never a script, whatever its text.
+    return {"X-ClickHouse-Query-Id": shown, "X-Content-Type-Options": "nosniff"}
 
 
 def _header(request: Request, name: str) -> Iterable[str]:
