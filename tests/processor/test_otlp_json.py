@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from farebox_processor import attribute_columns
 from farebox_processor.errors import BadRequestError, RequestTooLargeError
@@ -165,3 +166,17 @@ def test_any_json_is_read_or_refused(fields: dict[str, Any]) -> None:
         return
 
     assert decoded.spans.height + decoded.rejections.select(pl.col("spans").sum()).item() == 1
+
+
+def test_texts_in_place_of_objects_are_left_out() -> None:
+    attributes = ["text", {"key": "a", "value": "text"}]
+    span = {"name": "ride", "attributes": attributes, "status": "text", "events": ["text"]}
+    scope = {"scope": "text", "spans": ["text", span]}
+    body = {"resourceSpans": ["text", {"resource": "text", "scopeSpans": ["text", scope]}]}
+
+    request = ExportTraceServiceRequest.FromString(to_protobuf(json.dumps(body).encode()))
+
+    expected = ExportTraceServiceRequest()
+    read = expected.resource_spans.add().scope_spans.add().spans.add(name="ride")
+    read.attributes.add(key="a")
+    assert request == expected
