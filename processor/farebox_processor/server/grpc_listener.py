@@ -86,7 +86,9 @@ def _options(settings: ServerConfig) -> list[tuple[str, int]]:
         # Both hold after decompression.
         ("grpc.max_receive_message_length", settings.max_request_bytes),
         ("grpc.max_send_message_length", 4 * 1024 * 1024),
-        ("grpc.max_concurrent_streams", 100),
+        # Far above what senders use: streams that have ended and are not yet taken down count as
+        # well, so those of a sender that keeps to the limit are refused too.
+        ("grpc.max_concurrent_streams", 1_000),
         ("grpc.max_metadata_size", 8 * 1024),
         ("grpc.absolute_max_metadata_size", 16 * 1024),
         # Silent and half-open connections.

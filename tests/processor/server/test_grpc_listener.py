@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -11,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from farebox_processor.errors import ConfigError
 from farebox_processor.server.flush import Verdict
+from support.raw_otlp import EXPORT
 
 MIB = 1024 * 1024
 OK, UNAVAILABLE = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
@@ -91,6 +93,18 @@ def test_a_server_that_stops_sends_away_what_comes_and_answers_what_is_there(
 
     assert replies == {"early": OK, "late": UNAVAILABLE}
     assert (stopping.result(20), flush.names) == (0, ["early"])
+
+
+def test_hundreds_of_calls_over_one_connection_are_all_taken(start, span_request):
+    body = span_request("a")
+
+    with grpc.insecure_channel(f"127.0.0.1:{start().ports.grpc}") as channel:
+        call = channel.unary_unary(EXPORT)
+        call(body)
+        with ThreadPoolExecutor(200) as senders:
+            codes = set(senders.map(lambda _: call.with_call(body)[1].code(), range(1_000)))
+
+    assert codes == {OK}
 
 
 def test_silent_connections_are_closed_and_keep_nobody_waiting(start, span_request):
