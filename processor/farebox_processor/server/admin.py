@@ -1,7 +1,7 @@
 """Health, readiness and metrics of the server, on a listener of their own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -24,13 +24,20 @@ _CHECK_TIMEOUT_S: Final = 2.0
 
 def admin_app(receiver: Receiver, check_store: CheckStore) -> Starlette:
     """Return the ASGI application of the admin listener."""
-    checking = asyncio.Lock()
+    running: list[asyncio.Task[None]] = []
+
+    async def check() -> None:
+        # One check at a time: a store that hangs must not collect threads.
+        if not running:
+            running.append(asyncio.create_task(in_thread(check_store)))
+            running[0].add_done_callback(running.remove)
+        await asyncio.shield(running[0])
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     async def readyz(request: Request) -> Response:
-        problem = await _problem(receiver, check_store, checking)
+        problem = await _problem(receiver, check)
         return PlainTextResponse(f"{problem or 'ready'}\n", 503 if problem else 200)
 
     async def metrics(request: Request) -> Response:
@@ -46,15 +53,12 @@ def admin_app(receiver: Receiver, check_store: CheckStore) -> Starlette:
     )
 
 
-async def _problem(
-    receiver: Receiver, check_store: CheckStore, checking: asyncio.Lock
-) -> str | None:
+async def _problem(receiver: Receiver, check: Callable[[], Awaitable[None]]) -> str | None:
     if not receiver.accepting:
         return "stopping"
     try:
-        # One check at a time: a store that hangs must not collect threads.
-        async with asyncio.timeout(_CHECK_TIMEOUT_S), checking:
-            await in_thread(check_store)
+        async with asyncio.timeout(_CHECK_TIMEOUT_S):
+            await check()
     except TimeoutError:
         return "the store does not answer"
     except FareboxError as error:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 __all__ = ["Metrics"]
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_MODEL_CHARACTERS: Final = 128
 _MODEL_LABELS: Final = 100
 """Model names come from senders: after this many different ones the rest counts as `other`."""
 
@@ -75,6 +76,7 @@ class Metrics:
 
     def count_unpriced(self, model: str, spans: int) -> None:
         """Count calls without a price under their model, or under `other` beyond the limit."""
+        model = model[:_MODEL_CHARACTERS]
         if model not in self._models and len(self._models) >= _MODEL_LABELS:
             model = "other"
         self._models.add(model)

@@ -1,8 +1,12 @@
 """Health, readiness and metrics."""
 
+import threading
+
 import pytest
+from prometheus_client import generate_latest
 
 from farebox_processor.errors import RetryableStoreError
+from farebox_processor.server import admin
 from farebox_processor.server.metrics import Metrics
 
 
@@ -69,3 +73,29 @@ def test_models_beyond_the_limit_of_labels_are_counted_together():
     value = metrics.registry.get_sample_value
     assert value("farebox_spans_unpriced_total", {"model": "model-99"}) == 1
     assert value("farebox_spans_unpriced_total", {"model": "other"}) == 50
+
+
+def test_a_store_that_hangs_is_asked_once_however_often_readiness_is(start, monkeypatch):
+    monkeypatch.setattr(admin, "_CHECK_TIMEOUT_S", 0.05)
+    asked, leave = [], threading.Event()
+
+    def check_store():
+        asked.append(1)
+        leave.wait(10)
+
+    serving = start(check_store=check_store)
+    replies = [serving.admin("/readyz") for _ in range(3)]
+    leave.set()
+
+    assert [(one.status, one.body) for one in replies] == [
+        (503, b"the store does not answer\n")
+    ] * 3
+    assert len(asked) == 1
+
+
+def test_the_label_of_a_model_is_short_however_long_its_name():
+    metrics = Metrics()
+
+    metrics.count_unpriced("m" * 100_000, 1)
+
+    assert len(generate_latest(metrics.registry)) < 50_000
