@@ -14,6 +14,8 @@ __all__ = ["HeldBody", "Inflation", "PlainBody"]
 
 _PIECE_BYTES: Final = 256 * 1024
 _GZIP: Final = 31  # zlib's number for "with the header of gzip"
+_MOST_MEMBERS: Final = 4_096
+"""Members of a gzip body. Empty ones add nothing to its size, and could go on for ever."""
 
 
 class PlainBody:
@@ -32,12 +34,16 @@ class Inflation:
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
+        self._members = 1
         self._started = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what the chunk inflates to. Raises BadRequestError where it is not gzip."""
         while chunk:
             if self._member.eof:
+                self._members += 1
+                if self._members > _MOST_MEMBERS:
+                    raise BadRequestError(f"the gzip body has more than {_MOST_MEMBERS} members")
                 self._member = zlib.decompressobj(_GZIP)
             try:
                 yield self._member.decompress(chunk, _PIECE_BYTES)

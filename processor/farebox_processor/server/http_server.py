@@ -25,13 +25,14 @@ class HttpServer:
         *,
         name: str,
         header_timeout_s: float,
+        body_timeout_s: float,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._name = name
         self._server = _QuietServer(
             uvicorn.Config(
                 app,
-                http=_protocol(header_timeout_s),
+                http=_protocol(header_timeout_s, body_timeout_s),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -74,10 +75,11 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
+def _protocol(header_timeout_s: float, body_timeout_s: float) -> type[asyncio.Protocol]:
     """Return the protocol that hangs up on whoever does not finish a header in time.
 
-    uvicorn itself waits for ever for the first byte, and for the rest of a header.
+    Nor a body that nobody reads, because its request has been answered. uvicorn itself waits for
+    ever for the first byte, for the rest of a header, and for the rest of such a body.
     """
 
     class Impatient(H11Protocol):
@@ -96,10 +98,12 @@ def _protocol(header_timeout_s: float) -> type[asyncio.Protocol]:
             self._stop_watching()
 
         def _watch(self) -> None:
-            if self.conn.their_state is not h11.IDLE:
+            is_answered = self.conn.our_state is h11.DONE
+            if self.conn.their_state is not h11.IDLE and not is_answered:
                 self._stop_watching()
             elif self._deadline is None and not self.transport.is_closing():
-                self._deadline = self.loop.call_later(header_timeout_s, self.transport.close)
+                timeout_s = body_timeout_s if is_answered else header_timeout_s
+                self._deadline = self.loop.call_later(timeout_s, self.transport.close)
 
         def _stop_watching(self) -> None:
             if self._deadline is not None:

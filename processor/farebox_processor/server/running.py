@@ -126,7 +126,11 @@ class Server:
 
     def _listener(self, app: ASGIApp, name: str, tls: ssl.SSLContext | None = None) -> HttpServer:
         return HttpServer(
-            app, name=name, header_timeout_s=self._config.server.header_timeout_s, tls=tls
+            app,
+            name=name,
+            header_timeout_s=self._config.server.header_timeout_s,
+            body_timeout_s=self._config.server.body_timeout_s,
+            tls=tls,
         )
 
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import socket
 import threading
+import time
 import zlib
 
 import pytest
@@ -68,6 +69,12 @@ def test_a_damaged_gzip_body_is_a_bad_request(damage, start, span_request):
     assert reply.status == 400
 
 
+def test_members_of_nothing_do_not_go_on_for_ever(start):
+    reply = start().send_http(gzip.compress(b"") * 5_000, content_encoding="gzip")
+
+    assert reply.status == 400
+
+
 def test_a_gzip_bomb_is_too_large_and_is_not_inflated_beyond_the_limit(start, span_request):
     serving = start(max_request_bytes=MIB)
     packer = zlib.compressobj(wbits=31)
@@ -117,6 +124,16 @@ def test_a_body_that_does_not_come_is_answered(start):
         assert slow.recv(100).startswith(b"HTTP/1.1 503 ")
 
 
+@pytest.mark.parametrize("kind", [b"application/x-protobuf", b"text/plain"])
+def test_a_body_that_goes_on_after_the_answer_is_not_waited_for(kind, start):
+    serving = start(body_timeout_s=1)
+    header = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+
+    with socket.create_connection(("127.0.0.1", serving.ports.http), timeout=0.1) as slow:
+        slow.sendall(header + b"Content-Type: " + kind + b"\r\n\r\n")
+        assert _closed_while_sending(slow, within_s=10)
+
+
 def test_idle_connections_do_not_keep_a_sender_waiting(flush, start, span_request):
     serving = start()
     idle = [socket.create_connection(("127.0.0.1", serving.ports.http)) for _ in range(200)]
@@ -149,3 +166,19 @@ def test_a_request_waits_for_its_flush_before_it_is_answered(flush, start, span_
     sender.join(10)
 
     assert (before, replies) == ([], [200])
+
+
+def _closed_while_sending(connection: socket.socket, *, within_s: float) -> bool:
+    """Send a byte after each 0.1 s without an answer; tell whether the other side hangs up."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        try:
+            connection.sendall(b"a")
+            while connection.recv(1_000):
+                pass
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+        return True
+    return False
