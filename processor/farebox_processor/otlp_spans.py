@@ -103,8 +103,9 @@ def _times(start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64]) -> dict[s
     is_backwards = ended < started
     status = np.where(is_missing, 3, np.where(is_backwards, 2, is_clamped)).astype(np.uint8)
     return {
-        "start_unix_nano": pl.Series(start),
-        "end_unix_nano": pl.Series(end),
+        # Copies: what is sent lies in memory as long as a column that looks into it.
+        "start_unix_nano": pl.Series(start.copy()),
+        "end_unix_nano": pl.Series(end.copy()),
         "started_at": timestamps(started),
         "ended_at": timestamps(ended),
         "duration_ns": pl.Series(np.where(is_backwards, np.uint64(0), ended - started)),

@@ -6,7 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from farebox_processor import attribute_columns, frames
+from farebox_processor import attribute_columns, frames, otlp_spans, wire
 from farebox_processor.otlp import Decoded, decode
 from support.attributes import long
 
@@ -356,3 +358,15 @@ def test_the_last_of_two_attributes_of_one_name_wins() -> None:
     decoded = decode([request(one)], [""])
 
     assert attribute_columns.texts(decoded.span_attributes, 1, ["twice"]).rows() == [("last",)]
+
+
+@pytest.mark.parametrize("name", ["start_unix_nano", "end_unix_nano"])
+def test_the_times_of_a_span_do_not_keep_its_content_in_memory(name: str) -> None:
+    sent = Span(start_time_unix_nano=1, end_time_unix_nano=2).SerializeToString()
+    batch = wire.SPAN.read(pa.array([sent], pa.binary()), np.zeros(1)).batch
+
+    column = otlp_spans.span_columns(batch)[name]
+
+    read = batch.column(name.replace("_unix", "_time_unix")).to_numpy()
+    assert column.to_list() == read.tolist()
+    assert not np.shares_memory(column.to_numpy(), read)
