@@ -106,7 +106,7 @@ class Ingest:
             self._count_unacknowledged(costed.decoded)
             raise
         self._stored_lately.append(written.stored)
-        self._count(costed.decoded, written.stored, rejections)
+        self._count(tenants, costed.decoded, written.stored, rejections)
         if self.export is not None and written.stored.height:
             self.export(Flushed.of(bodies, costed.decoded, attached))
         return _verdicts(len(bodies), costed.decoded, written.stored, rejections)
@@ -219,12 +219,24 @@ class Ingest:
             rows = rows.filter(costed.priced["dialect"].is_not_null())
         self.writer.write("otel_traces", rows, evidence.dictionaries)
 
-    def _count(self, decoded: Decoded, stored: pl.DataFrame, rejections: pl.DataFrame) -> None:
+    def _count(
+        self,
+        tenants: Sequence[str],
+        decoded: Decoded,
+        stored: pl.DataFrame,
+        rejections: pl.DataFrame,
+    ) -> None:
         metrics = self.metrics
         self._count_received(decoded)
-        for tenant, spans in stored.group_by("tenant").len().rows():
+        # By who was let in: without tokens spans name tenants themselves, any number of them.
+        let_in = pl.Series("tenant", tenants, dtype=pl.String)
+        for tenant, spans in let_in[stored["request"]].value_counts().rows():
             metrics.spans_stored.labels(tenant).inc(spans)
-        by_reason = rejections.group_by("tenant", "reason").agg(pl.col("spans").sum())
+        by_reason = (
+            rejections.with_columns(let_in[rejections["request"]])
+            .group_by("tenant", "reason")
+            .agg(pl.col("spans").sum())
+        )
         for tenant, reason, spans in by_reason.rows():
             metrics.spans_rejected.labels(tenant, reason).inc(spans)
         unpriced = stored.filter(cost_status=CostStatus.UNPRICED.value)

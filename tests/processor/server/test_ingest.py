@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from farebox_processor.dialects import load_dialects
 from farebox_processor.errors import BadRequestError, RetryableStoreError
 from farebox_processor.live_traces import LiveTraces
-from farebox_processor.pipeline import Rules
+from farebox_processor.pipeline import LONGEST_TEXT, Rules
 from farebox_processor.plans import load_plans
 from farebox_processor.price_book import load_price_book
 from farebox_processor.server.flush import Verdict
@@ -88,6 +88,32 @@ def test_each_request_of_a_flush_is_stored_and_told_its_number_of_spans(ingest, 
         ("stored", "acme"): tool_loop,
         ("stored", "globex"): chat,
     }
+
+
+def test_spans_are_counted_under_who_was_let_in_and_not_under_whom_they_name(ingest):
+    request = ExportTraceServiceRequest()
+    for number in range(1, 101):
+        scope = request.resource_spans.add().scope_spans.add()
+        span = scope.spans.add(name="ride", trace_id=bytes([number]) * 16, span_id=b"s" * 8)
+        span.attributes.add(key="farebox.tenant.id").value.string_value = f"tenant-{number}"
+
+    ingest.flush([request.SerializeToString()], [""])
+
+    assert counted(ingest.metrics) == {("received", ""): 100, ("stored", ""): 100}
+
+
+def test_texts_of_a_span_are_held_up_to_a_length_and_the_call_is_priced(ingest, client):
+    request = ExportTraceServiceRequest.FromString(call(1, "a"))
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    span.name = "n" * 100_000
+    for key in ("user.id", "gen_ai.response.id"):
+        span.attributes.add(key=key).value.string_value = "x" * 100_000
+
+    ingest.flush([request.SerializeToString()], ["acme"])
+
+    lengths = "SELECT length(span_name), length(user_id), length(response_id) FROM spans"
+    assert client.query(lengths).result_rows == [(LONGEST_TEXT,) * 3]
+    assert client.query("SELECT cost_status FROM spans").result_rows == [("exact",)]
 
 
 def test_a_bad_request_is_refused_and_its_neighbour_is_stored(ingest, client, recording):
