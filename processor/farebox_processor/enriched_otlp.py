@@ -86,7 +86,10 @@ def _rebuilt(
     body: bytes, wanted: dict[int, int], added: list[bytes], repeated: frozenset[int]
 ) -> bytes:
     """Append to the spans at the places that are keys of `wanted`; leave the others out."""
-    request = _Request.FromString(body)
+    try:
+        request = _Request.FromString(body)
+    except DecodeError:
+        return body  # the decoder takes more than protobuf does; the downstream may, too
     place = 0
     for group in request.resource_spans:
         for scope in group.scope_spans:

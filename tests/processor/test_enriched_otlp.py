@@ -105,6 +105,18 @@ def test_fields_that_are_not_known_here_are_carried_on() -> None:
     assert parsed(sent.body) == with_attributes(body, {0: {"tier": "simple"}})
 
 
+def test_a_request_that_cannot_be_rebuilt_goes_on_as_it_came_beside_its_neighbours() -> None:
+    number_too_large = b"\x82\x80\x80\x80\x10\x00"
+    odd, good = request(span(1)) + number_too_large, request(span(2))
+
+    one, other = enriched([odd, good], attached([0, 1], farebox__cost__usd=[0.5, 0.5]))
+
+    assert one == Enriched(odd, 1)
+    assert ExportTraceServiceRequest.FromString(other.body) == with_attributes(
+        good, {0: {"farebox.cost.usd": 0.5}}
+    )
+
+
 def test_spans_and_requests_that_were_not_taken_are_left_out() -> None:
     nameless = Span(trace_id=b"t" * 16, name="no id")
     bodies = [b"\xff garbage", request(nameless, span(1), nameless, span(2)), b"", request(span(3))]

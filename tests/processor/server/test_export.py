@@ -270,7 +270,7 @@ def test_a_flush_that_cannot_be_enriched_does_not_end_the_export(
     downstream, exporter_to, metrics
 ) -> None:
     broken = flushed(["a"])
-    object.__setattr__(broken, "bodies", [b"\xff"])
+    object.__setattr__(broken, "places", None)
     exporter = exporter_to(downstream.port)
 
     exporter(broken)
