@@ -20,7 +20,7 @@ from farebox_processor.otlp import Decoded
 from farebox_processor.otlp_skeleton import Limits, read_skeleton
 from farebox_processor.pipeline import Costed, Rules, cost_requests
 from farebox_processor.rollup import RolledUp
-from farebox_processor.rollup.kin import trace_number
+from farebox_processor.rollup.kin import sets_of
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.steady_roll_up import roll_up_steadily
@@ -60,13 +60,14 @@ class _Ahead:
 
 
 def _all_but_the_largest(spans: pl.DataFrame, most: int) -> pl.DataFrame:
-    """Leave traces out, the largest first, until at most so many spans are left."""
+    """Leave sets of traces out, the largest first, until at most so many spans are left."""
     if spans.height <= most:
         return spans
-    trace = trace_number()
-    sizes = spans.group_by(trace=trace).len().sort("len", "trace")
-    fit = sizes.filter(pl.col("len").cum_sum() <= most)
-    return spans.filter(trace.is_in(fit["trace"].implode()))
+    # Whole sets: what two traces share would be told of each of them.
+    of_set = sets_of(spans)
+    sizes = of_set.value_counts(name="spans").sort("spans", of_set.name)
+    fit = sizes.filter(pl.col("spans").cum_sum() <= most)
+    return spans.filter(of_set.is_in(fit[of_set.name].implode()))
 
 
 @dataclass(slots=True)

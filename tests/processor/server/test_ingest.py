@@ -180,7 +180,7 @@ def test_spans_are_kept_as_they_came_where_that_is_wanted(evidence, kept, ingest
     assert client.query("SELECT count() FROM otel_traces").result_rows == [(kept,)]
 
 
-def call(number, trace, conversation="c", *, operation="chat", parent=None):
+def call(number, trace, conversation="c", *, operation="chat", parent=None, response=None):
     """Return a request with one call of 1 100 tokens; number and parent tell the spans apart."""
     request = ExportTraceServiceRequest()
     span = (
@@ -201,6 +201,7 @@ def call(number, trace, conversation="c", *, operation="chat", parent=None):
         ("gen_ai.provider.name", "openai"),
         ("gen_ai.request.model", "gpt-4o"),
         ("gen_ai.response.model", "gpt-4o-2024-08-06"),
+        ("gen_ai.response.id", response or f"r{number}"),
     ):
         span.attributes.add(key=key).value.string_value = value
     span.attributes.add(key="gen_ai.usage.input_tokens").value.int_value = 1000
@@ -316,6 +317,19 @@ def test_the_largest_traces_are_rolled_up_only_after_the_answers(
     of_a = [span_id(number) for number in range(1, 7)]
     assert rolled_up == [of_a[:5], [span_id(7)], [*of_a, span_id(7)]]
     assert client.query("SELECT max(billed_calls) FROM traces FINAL").result_rows == [(6,)]
+
+
+def test_a_call_of_a_trace_that_is_too_large_is_not_told_again_for_one_that_shares_it(
+    ingest, client, monkeypatch
+):
+    monkeypatch.setattr("farebox_processor.server.ingest._SPANS_LOOKED_AT", 0)
+    ingest.evidence = "all"
+    ingest.flush([call(number, "a") for number in range(1, 6)], [""] * 5)
+    ingest.follow_up()
+
+    ingest.flush([call(6, "b", response="r1")], [""])
+
+    assert so_far(client, "b", 6) == ("", "", "", "")
 
 
 def test_a_mistake_in_what_is_told_so_far_costs_no_data(ingest, client, monkeypatch):
