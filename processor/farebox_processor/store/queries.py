@@ -33,9 +33,6 @@ __all__ = [
 TOTALS_BY: Final = ("tenant", "tier", *DIMENSIONS)
 """What totals can be grouped by."""
 
-_SPANS: Final = 100_000
-"""At most so many rows of one conversation: more cannot be looked at."""
-
 
 @dataclass(frozen=True, slots=True)
 class ConversationFilter:
@@ -68,13 +65,13 @@ def conversations(
 
 def spans_of_conversation(client: Client, tenant: str, conversation_id: str) -> pl.DataFrame:
     """Return every span of a conversation's traces (frames.PRICED_SPANS), in order of time."""
-    names = {"tenant": tenant, "conversation_id": conversation_id, "limit": _SPANS}
+    names = {"tenant": tenant, "conversation_id": conversation_id}
     return read(client, "spans_of_conversation", names)
 
 
 def calls_of_conversation(client: Client, tenant: str, conversation_id: str) -> pl.DataFrame:
     """Return every call of a conversation (frames.CALLS), billed or rejected, in order of time."""
-    names = {"tenant": tenant, "conversation_id": conversation_id, "limit": _SPANS}
+    names = {"tenant": tenant, "conversation_id": conversation_id}
     return read(client, "calls_of_conversation", names)
 
 

@@ -8,4 +8,3 @@ WHERE (tenant, trace_id) IN
     WHERE tenant = {tenant:String} AND conversation_id = {conversation_id:String}
 )
 ORDER BY started_at, trace_id, span_id
-LIMIT {limit:UInt32}
