@@ -6,7 +6,6 @@ clock. The server, files, replay, repricing and the tests all call this chain.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import polars as pl
 
@@ -17,20 +16,10 @@ from farebox_processor.plans import Plans
 from farebox_processor.price_book import PriceBook
 from farebox_processor.pricing import price_spans
 from farebox_processor.rollup import RolledUp, roll_up
+from farebox_processor.short_texts import cut_texts
 from farebox_processor.usage import read_usage
 
-__all__ = [
-    "LONGEST_TEXT",
-    "Costed",
-    "Rules",
-    "conversations_of",
-    "cost_requests",
-    "cost_spans",
-    "roll_up_set",
-]
-
-LONGEST_TEXT: Final = 1024
-"""Characters of a model, a user, an id of a response that are kept of a span."""
+__all__ = ["Costed", "Rules", "conversations_of", "cost_requests", "cost_spans", "roll_up_set"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +38,16 @@ class Costed:
     decoded: Decoded
     priced: pl.DataFrame
     """frames.PRICED_SPANS, one row per accepted span, as stored in `spans`."""
+    cut: int
+    """Texts of which only the beginning is in `priced`."""
 
 
 def cost_requests(bodies: Sequence[bytes], tenants: Sequence[str], rules: Rules) -> Costed:
     """Decode and price export requests, one tenant each: all that a span says on its own."""
     decoded = decode(bodies, tenants)
-    priced = cost_spans(decoded, rules)
     # Whole columns: what is one value everywhere is written out here, once for all who look at it.
-    return Costed(decoded=decoded, priced=pl.DataFrame(map(_short, priced.get_columns())))
-
-
-def _short(column: pl.Series) -> pl.Series:
-    """Cut texts that nobody would group by: live traces hold them, and are bounded by spans."""
-    if column.dtype != pl.String or not (column.str.len_bytes() > LONGEST_TEXT).any():
-        return column
-    # Written anew: what is cut off would stay in memory as long as what is left.
-    cut = column.str.head(LONGEST_TEXT).to_arrow(compat_level=pl.CompatLevel.oldest())
-    return pl.Series(column.name, cut)
+    priced, cut = cut_texts(cost_spans(decoded, rules))
+    return Costed(decoded=decoded, priced=priced, cut=cut)
 
 
 def cost_spans(decoded: Decoded, rules: Rules) -> pl.DataFrame:

@@ -24,11 +24,13 @@ def group_twins(candidates: pl.DataFrame, tree: Tree) -> pl.Series:
     Wants the columns of facts.facts_of; aggregates have no twins.
     """
     numbered = candidates.with_row_index("index").filter(pl.col("call_kind") != "agent")
-    equal = equal_calls(numbered, tree)
-    pairs = pl.concat([same_response(numbered), pairs_below(equal, tree)])
+    pairs, equal = same_response(numbered), equal_calls(numbered, tree)
+    if equal.height:
+        pairs = pl.concat([pairs, pairs_below(equal, tree)])
+        known = connect(candidates.height, pairs)
+        equal = equal.with_columns(call=pl.Series(known[equal["index"].to_numpy()]))
+        pairs = pl.concat([pairs, pairs_within(equal)])
     twins = connect(candidates.height, pairs)
-    within = pairs_within(equal.with_columns(call=pl.Series(twins[equal["index"].to_numpy()])))
-    twins = connect(candidates.height, pl.concat([pairs, within]))
     alone = np.arange(candidates.height) + candidates.height
     around = _around_several(candidates.with_columns(twins=pl.Series(twins)), tree)
     return pl.Series("twins", np.where(around, alone, twins))

@@ -108,6 +108,8 @@ class Ingest:
             raise
         self._stored_lately.append(written.stored)
         self._count(tenants, costed.decoded, written.stored, rejections)
+        self.metrics.parts_dropped.inc(costed.decoded.dropped)
+        self.metrics.texts_cut.inc(costed.cut)
         if self.export is not None and written.stored.height:
             self.export(Flushed.of(bodies, costed.decoded, attached))
         return _verdicts(len(bodies), costed.decoded, written.stored, rejections)

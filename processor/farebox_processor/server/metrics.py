@@ -42,6 +42,10 @@ class Metrics:
         self.spans_unpriced = self._counter(
             "spans_unpriced", "Calls without a price, by model", "model"
         )
+        self.parts_dropped = self._counter(
+            "parts_dropped", "Attributes, events and links beyond what is read of one span"
+        )
+        self.texts_cut = self._counter("texts_cut", "Texts of spans of which the beginning is kept")
         self.export_spans_sent = self._counter(
             "export_spans_sent", "Spans that the downstream has taken"
         )

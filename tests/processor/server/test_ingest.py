@@ -8,13 +8,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from farebox_processor.dialects import load_dialects
 from farebox_processor.errors import BadRequestError, RetryableStoreError
 from farebox_processor.live_traces import LiveTraces
-from farebox_processor.pipeline import LONGEST_TEXT, Rules
+from farebox_processor.pipeline import Rules
 from farebox_processor.plans import load_plans
 from farebox_processor.price_book import load_price_book
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.steady_roll_up import roll_up_steadily
+from farebox_processor.short_texts import LONGEST_TEXT
 from farebox_processor.store.writer import Writer
 
 CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus"
@@ -114,6 +115,19 @@ def test_texts_of_a_span_are_held_up_to_a_length_and_the_call_is_priced(ingest, 
     lengths = "SELECT length(span_name), length(user_id), length(response_id) FROM spans"
     assert client.query(lengths).result_rows == [(LONGEST_TEXT,) * 3]
     assert client.query("SELECT cost_status FROM spans").result_rows == [("exact",)]
+    assert ingest.metrics.registry.get_sample_value("farebox_texts_cut_total") == 3
+
+
+def test_what_is_not_read_of_a_span_that_has_too_much_is_counted(ingest):
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add()
+    span.trace_id, span.span_id = b"t" * 16, b"s" * 8
+    for _ in range(130):
+        span.events.add(name="token")
+
+    ingest.flush([request.SerializeToString()], [""])
+
+    assert ingest.metrics.registry.get_sample_value("farebox_parts_dropped_total") == 2
 
 
 def test_a_bad_request_is_refused_and_its_neighbour_is_stored(ingest, client, recording):
