@@ -50,6 +50,12 @@ ADVICE: Final[tuple[Advice, ...]] = (
         " `farebox prices show {subject}` and add it in a file of prices.overlays.",
     ),
     Advice(
+        Reason.SERVED_MODEL_UNKNOWN,
+        "{subject} answered, which no layer knows, and the price is that of the model that was"
+        " asked: add its prices under `models:` in a file of prices.overlays, or name the model"
+        " that it is under `aliases:`.",
+    ),
+    Advice(
         Reason.NO_PRICE_FOR_DISCOUNT,
         "{subject} was served in batch or flex, which the price book has at the plain price only:"
         " add it with `context:` in a file of prices.overlays.",

@@ -36,6 +36,7 @@ _ABOUT_THE_BOOK: Final = (
     Reason.FINE_TUNED,
     Reason.NO_PRICE_AT_TIME,
     Reason.NO_PRICE_FOR_UNIT,
+    Reason.SERVED_MODEL_UNKNOWN,
     Reason.NO_PRICE_FOR_DISCOUNT,
     Reason.NO_PRICE_FOR_SURCHARGE,
 )

@@ -47,6 +47,8 @@ class Resolution:
     """The base's entry; null where an overlay alone has the model."""
     region: str | None = None
     """us, eu, ... from the span's region or a prefix of the model's name."""
+    is_asked: bool = False
+    """The book does not know the model that answered; this is the one that was asked."""
     reason: Reason | None = None
     """Why nothing was found."""
 
@@ -84,7 +86,7 @@ def resolve(
     found = _resolve_one(book, provider, model.lower().strip(), region)
     if found.reason is Reason.UNKNOWN_MODEL and asked and not FINE_TUNED.search(asked):
         second = _resolve_one(book, provider, asked, region)
-        return found if second.reason else second
+        return found if second.reason else replace(second, is_asked=True)
     return found
 
 

@@ -173,12 +173,15 @@ def _listed(
                 doubt, doubted = entry.doubt, entry.prices.keys()
             source = f"{source} + {entry.origin}" if source else str(entry.origin)
     reason = None if prices or is_free else Reason.NO_PRICE_AT_TIME
+    if reason is None:
+        unknown = _unknown_terms(book, found, context, at)
+        reason = Reason.SERVED_MODEL_UNKNOWN if found.is_asked else unknown
     return RateCard(
         found.name,
         source or None,
         prices,
         minimum,
-        reason or _unknown_terms(book, found, context, at),
+        reason,
         is_free=is_free and not prices,
         doubt=doubt,
     )

@@ -32,6 +32,7 @@ STATUS_OF: Final[dict[Reason | Uncertainty, CostStatus]] = {
     Uncertainty.CACHE_UNCOUNTED: CostStatus.PARTIAL,
     Uncertainty.USAGE_CONTRADICTORY: CostStatus.ESTIMATED,
     Uncertainty.USAGE_ESTIMATED: CostStatus.ESTIMATED,
+    Reason.SERVED_MODEL_UNKNOWN: CostStatus.ESTIMATED,
     Uncertainty.AGGREGATE: CostStatus.ESTIMATED,
     Uncertainty.CACHE_WRITE_UNREPORTED: CostStatus.ESTIMATED,
     Uncertainty.CACHE_WRITE_TTL_UNREPORTED: CostStatus.ESTIMATED,
@@ -53,6 +54,8 @@ _WITHOUT_COST: Final = [
 _UNLISTED: Final = [*_WITHOUT_COST, RANK[Reason.FAILED_WITHOUT_USAGE]]
 _FREE: Final = [RANK[Reason.FAILED_WITHOUT_USAGE], RANK[Reason.RESPONSE_CACHE_HIT]]
 _SUPPLIED: Final = RANK[Reason.SUPPLIED_COST]
+_NO_FLOOR: Final = [Reason.NO_PRICE_FOR_DISCOUNT, Reason.SERVED_MODEL_UNKNOWN]
+_NO_CEILING: Final = [Reason.NO_PRICE_FOR_SURCHARGE, Reason.SERVED_MODEL_UNKNOWN]
 _ZERO: Final = pl.lit(0, MONEY)
 _JUDGED: Final = (
     "candidate",
@@ -144,8 +147,8 @@ def _costs() -> dict[str, pl.Expr]:
     rank, reason = pl.col("reason_rank"), pl.col("card_reason")
     is_free, is_supplied = rank.is_in(_FREE), rank == _SUPPLIED
     is_unpriced = rank.is_in(_WITHOUT_COST).fill_null(False)
-    has_no_floor = is_unpriced | (reason == Reason.NO_PRICE_FOR_DISCOUNT).fill_null(False)
-    is_surcharged = (reason == Reason.NO_PRICE_FOR_SURCHARGE).fill_null(False)
+    has_no_floor = is_unpriced | reason.is_in(_NO_FLOOR).fill_null(False)
+    is_surcharged = reason.is_in(_NO_CEILING).fill_null(False)
     has_no_ceiling = pl.col("lacks_price") | pl.col("lacks_modality") | is_surcharged
 
     def settled(otherwise: pl.Expr) -> pl.Expr:

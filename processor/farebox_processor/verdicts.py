@@ -87,6 +87,9 @@ class Reason(StrEnum):
     MODALITY_UNREPORTED = "modality_unreported"
     """The model also puts out audio, images or video, at a price of their own, and the output is
     all stated as text: partial, high is unbounded."""
+    SERVED_MODEL_UNKNOWN = "served_model_unknown"
+    """The book does not know the model that answered, and the price is that of the model that was
+    asked: estimated, low is 0, high is unbounded."""
     NO_PRICE_FOR_DISCOUNT = "no_price_for_discount"
     """Served in batch or flex, for which the book has no price: upper_bound, low is 0."""
     NO_PRICE_FOR_SURCHARGE = "no_price_for_surcharge"

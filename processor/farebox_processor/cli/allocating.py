@@ -6,12 +6,11 @@ from typing import Annotated
 
 import polars as pl
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.allocation import allocate
 from farebox_processor.allocation_files import SharedCost, read_shared_costs
-from farebox_processor.cli.console import money, out, print_json, told_plainly
+from farebox_processor.cli.console import as_sent, money, out, print_json, told_plainly
 from farebox_processor.cli.options import ConfigFile, Json, load_config
 from farebox_processor.cli.stores import reading, writing
 from farebox_processor.frames import ALLOCATIONS
@@ -69,7 +68,7 @@ def _table(costs: list[SharedCost], rows: pl.DataFrame) -> Table:
         of_cost = rows.filter(allocation_id=cost.id)
         unallocated: Decimal = of_cost.filter("is_unallocated")["amount_usd"].item()
         table.add_row(
-            escape(cost.id),
+            as_sent(cost.id),
             f"{cost.starts:%Y-%m-%d %H:%M}",
             f"{cost.ends:%Y-%m-%d %H:%M}",
             cost.by,

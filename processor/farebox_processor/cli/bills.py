@@ -3,10 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
-from rich.markup import escape
 from rich.tree import Tree
 
-from farebox_processor.cli.console import STATUS_STYLE
+from farebox_processor.cli.console import STATUS_STYLE, as_sent
 from farebox_processor.explain import Explanation, Line, Node
 from farebox_processor.report import decimal_text
 
@@ -28,7 +27,7 @@ def bill_tree(title: str, explanation: Explanation) -> Tree:
 
 
 def _headline(node: Node) -> str:
-    name = escape(node.span["span_name"])
+    name = as_sent(node.span["span_name"])
     call = node.call
     if call is None:
         return f"[dim]{name}[/dim]"
@@ -37,13 +36,15 @@ def _headline(node: Node) -> str:
             f"[dim]{name} · {call['rejected_as']} · claims {_exact(call['cost_usd'])},"
             f" billed instead: span {call['billed_instead']}[/dim]"
         )
-    facts = [f"[bold]{name}[/bold]", escape(str(call["model"] or call["tool_name"] or ""))]
+    facts = [f"[bold]{name}[/bold]", as_sent(str(call["model"] or call["tool_name"] or ""))]
     if (call["attempt"] or 1) > 1:
-        origin = f", fallback from {escape(call['fallback_from'])}" if call["fallback_from"] else ""
+        origin = (
+            f", fallback from {as_sent(call['fallback_from'])}" if call["fallback_from"] else ""
+        )
         facts.append(f"attempt {call['attempt']}{origin}")
     facts += [f"[bold]{_exact(call['cost_usd'])}[/bold]", _verdict(call)]
     if call["price_source"]:
-        facts.append(f"[dim]{escape(call['price_source'])}[/dim]")
+        facts.append(f"[dim]{as_sent(call['price_source'])}[/dim]")
     return " · ".join(fact for fact in facts if fact)
 
 
@@ -53,20 +54,20 @@ def _verdict(call: dict[str, Any]) -> str:
     if status not in ("exact", "supplied"):
         high = "…" if call["cost_high_usd"] is None else _exact(call["cost_high_usd"])
         text += f" [{_exact(call['cost_low_usd'])} to {high}]"
-    return f"[{STATUS_STYLE[status]}]{escape(text)}[/]"
+    return f"[{STATUS_STYLE[status]}]{as_sent(text)}[/]"
 
 
 def _line_text(line: Line) -> str:
     if line.quantity is None:
-        return f"{escape(line.item)} = {_exact(line.amount_usd)}"
+        return f"{as_sent(line.item)} = {_exact(line.amount_usd)}"
     quantity = f"{line.quantity.normalize():,f}"
     if line.unit_price_usd is None:
-        return f"{escape(line.item)} {quantity} × no price"
+        return f"{as_sent(line.item)} {quantity} × no price"
     if line.item.endswith("_tokens"):
         price = f"${decimal_text(line.unit_price_usd * 1_000_000)}/M"
     else:
         price = f"${decimal_text(line.unit_price_usd)}"
-    return f"{escape(line.item)} {quantity} × {price} = {_exact(line.amount_usd)}"
+    return f"{as_sent(line.item)} {quantity} × {price} = {_exact(line.amount_usd)}"
 
 
 def _exact(amount: Decimal | None) -> str:

@@ -4,9 +4,9 @@ from decimal import Decimal
 from typing import Final
 
 import polars as pl
-from rich.markup import escape
 from rich.table import Table
 
+from farebox_processor.cli.console import as_sent
 from farebox_processor.frames import TOKENS
 from farebox_processor.price_changes import PRICE_PREFIX
 from farebox_processor.price_units import TOKENS_PER_PRICE
@@ -31,10 +31,10 @@ def price_table(rows: pl.DataFrame) -> Table:
     table.add_column("source")
     for row in rows.iter_rows(named=True):
         table.add_row(
-            escape(row["unit"]),
+            as_sent(row["unit"]),
             *_price(row),
             _whole(row["above_input_tokens"]),
-            escape(row["source"] or ""),
+            as_sent(row["source"] or ""),
         )
     return table
 
@@ -50,13 +50,13 @@ def rule_table(rows: pl.DataFrame) -> Table:
         table.add_column(heading, overflow="fold")
     for row in rows.iter_rows(named=True):
         table.add_row(
-            escape(row["rule"]),
-            escape(row["match"] or "farebox.price.rule names it"),
-            escape(row["unit"]),
+            as_sent(row["rule"]),
+            as_sent(row["match"] or "farebox.price.rule names it"),
+            as_sent(row["unit"]),
             *_price(row),
             str(row["valid_from"] or ""),
-            escape(f"{row['source']} ({row['recorded']})"),
-            escape(f"{row['file']}:{row['line']}"),
+            as_sent(f"{row['source']} ({row['recorded']})"),
+            as_sent(f"{row['file']}:{row['line']}"),
         )
     return table
 
@@ -71,7 +71,9 @@ def unit_table(rows: pl.DataFrame) -> Table:
         models = row["models"]
         more = len(models) - _SHOWN_MODELS
         shown = ", ".join(models[:_SHOWN_MODELS]) + (f" and {more} more" if more > 0 else "")
-        table.add_row(escape(row["provider"]), escape(shown), *_price(row), escape(row["source"]))
+        table.add_row(
+            as_sent(row["provider"]), as_sent(shown), *_price(row), as_sent(row["source"])
+        )
     return table
 
 
@@ -88,9 +90,9 @@ def changed_prices_table(changed: pl.DataFrame) -> Table:
             for side in ("before", "after")
         )
         table.add_row(
-            escape(f"{row['provider']}/{row['model']}"),
-            escape(row["unit"]),
-            escape(row["context"]),
+            as_sent(f"{row['provider']}/{row['model']}"),
+            as_sent(row["unit"]),
+            as_sent(row["context"]),
             f"{begins:%Y-%m-%d}" if begins else "",
             _whole(row["above_input_tokens"]),
             *amounts,
@@ -106,10 +108,10 @@ def changed_terms_table(changed: pl.DataFrame) -> Table:
     for row in changed.iter_rows(named=True):
         of_tenant = f" of {row['tenant']}" if row["tenant"] else ""
         table.add_row(
-            escape(f"{row['kind']} {row['id']}{of_tenant}"),
+            as_sent(f"{row['kind']} {row['id']}{of_tenant}"),
             str(row["valid_from"] or ""),
-            escape(row["term"]),
-            *(escape(_value(row["term"], row[side])) for side in ("before", "after")),
+            as_sent(row["term"]),
+            *(as_sent(_value(row["term"], row[side])) for side in ("before", "after")),
         )
     return table
 

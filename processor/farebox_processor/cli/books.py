@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeAlias
 
 import polars as pl
 import typer
-from rich.markup import escape
 
 from farebox_processor.cli.book_tables import (
     changed_prices_table,
@@ -18,7 +17,7 @@ from farebox_processor.cli.book_tables import (
     rule_table,
     unit_table,
 )
-from farebox_processor.cli.console import out, print_json, say_and_exit, told_plainly
+from farebox_processor.cli.console import as_sent, out, print_json, say_and_exit, told_plainly
 from farebox_processor.cli.moments import read_moment
 from farebox_processor.cli.options import ConfigFile, Json, load_config
 from farebox_processor.config import Config
@@ -203,12 +202,12 @@ def _show_model(name: str, listed: ModelPriceList, at: datetime, *, json: bool) 
             }
         )
         return
-    out.print(f"[bold]{escape(listed.priced_model or name)}[/bold] at {at:%Y-%m-%d %H:%M} UTC")
+    out.print(f"[bold]{as_sent(listed.priced_model or name)}[/bold] at {at:%Y-%m-%d %H:%M} UTC")
     out.print(price_table(listed.prices))
     if listed.reason is not None:
         out.print(f"not the whole price: {listed.reason}", style="yellow")
     if listed.contract is not None:
-        out.print(escape(_contract_text(listed.contract)))
+        out.print(as_sent(_contract_text(listed.contract)))
 
 
 def _show_rules(
@@ -220,14 +219,14 @@ def _show_rules(
         return
     out.print(rule_table(found))
     if contract is not None:
-        out.print(escape(_contract_text(contract)))
+        out.print(as_sent(_contract_text(contract)))
 
 
 def _show_unit(unit: str, charged: pl.DataFrame, at: datetime, *, json: bool) -> None:
     if json:
         print_json({"unit": unit, "at": at, "prices": charged.to_dicts()})
         return
-    out.print(f"[bold]{escape(unit)}[/bold] at {at:%Y-%m-%d %H:%M} UTC")
+    out.print(f"[bold]{as_sent(unit)}[/bold] at {at:%Y-%m-%d %H:%M} UTC")
     out.print(unit_table(charged))
 
 

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import polars as pl
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.budgets import month_and_day, stand_of_budgets
-from farebox_processor.cli.console import money, out, print_json, told_plainly
+from farebox_processor.cli.console import as_sent, money, out, print_json, told_plainly
 from farebox_processor.cli.moments import read_moment
 from farebox_processor.cli.options import ConfigFile, Json, load_config
 from farebox_processor.cli.stores import reading
@@ -67,8 +66,8 @@ def _table(shown: pl.DataFrame) -> Table:
         share = row["spent_share"]
         forecast = money(row["forecast_usd"])
         table.add_row(
-            escape(_name(row)),
-            escape(row["tenant"] or "—"),
+            as_sent(_name(row)),
+            as_sent(row["tenant"] or "—"),
             row["period"],
             money(row["amount_usd"]),
             money(row["spent_usd"]) + (" and more" if row["unpriced_calls"] else ""),

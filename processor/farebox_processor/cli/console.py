@@ -1,15 +1,17 @@
 """How the command line prints: JSON for programs, tables for people, errors in one sentence."""
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from farebox_processor.errors import FareboxError
 from farebox_processor.report import decimal_text
@@ -17,10 +19,12 @@ from farebox_processor.report import decimal_text
 __all__ = [
     "NARROWEST",
     "STATUS_STYLE",
+    "as_sent",
     "err",
     "money",
     "out",
     "print_json",
+    "say",
     "say_and_exit",
     "say_more",
     "told_plainly",
@@ -51,6 +55,17 @@ STATUS_STYLE = {
     "unpriced": "red",
 }
 _SHOWN_DIGITS = Decimal("0.000001")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, colours it or turns the direction of writing."""
+
+
+def as_sent(text: str) -> str:
+    """Return what a sender wrote, to be shown as it is: no markup, and no word to the terminal."""
+    return escape(_visible(text))
+
+
+def _visible(text: str) -> str:
+    return _CONTROLS.sub(lambda control: control[0].encode("unicode_escape").decode(), text)
 
 
 def money(amount: Decimal | None) -> str:
@@ -75,8 +90,15 @@ def _plain(value: Any) -> Any:
 
 def say_and_exit(message: str, *, code: int = 1) -> NoReturn:
     """Say on standard error what was found and what to do, and end with `code`."""
-    err.print(f"farebox: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    say(message, style="red")
     raise typer.Exit(code)
+
+
+def say(message: str, *, style: str = "dim") -> None:
+    """Say on standard error what was found; programs read standard output."""
+    # A message may name what a sender wrote; its lines are our own.
+    lines = "\n".join(map(_visible, message.split("\n")))
+    err.print(f"farebox: {lines}", style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def say_more() -> None:

@@ -6,10 +6,16 @@ from typing import Annotated, Any, Literal
 
 import polars as pl
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from farebox_processor.cli.console import money, out, print_json, say_and_exit, told_plainly
+from farebox_processor.cli.console import (
+    as_sent,
+    money,
+    out,
+    print_json,
+    say_and_exit,
+    told_plainly,
+)
 from farebox_processor.cli.files import price_files
 from farebox_processor.cli.moments import read_moment
 from farebox_processor.cli.options import ConfigFile, Json, load_config
@@ -123,7 +129,7 @@ def _print(diagnosis: Diagnosis) -> None:
     if silent.height:
         names = sorted(set(silent["scope_name"]) - {""}) or ["no scope"]
         spans = int(silent["spans"].sum())
-        out.print(f"{spans:,} spans without calls: {escape(', '.join(names))}", style="dim")
+        out.print(f"{spans:,} spans without calls: {as_sent(', '.join(names))}", style="dim")
     out.print()
     for finding in diagnosis.findings.iter_rows(named=True):
         _print_finding(finding)
@@ -146,7 +152,7 @@ def _emitter_table(emitters: pl.DataFrame) -> Table:
     table.add_column("drops", overflow="fold")
     for row in emitters.iter_rows(named=True):
         table.add_row(
-            escape(_label(row)),
+            as_sent(_label(row)),
             f"{row['spans']:,}",
             f"{row['calls']:,}",
             f"{row['billed_calls']:,}",
@@ -173,10 +179,10 @@ def _reading(reading: dict[str, Any]) -> str:
 def _print_finding(finding: dict[str, Any]) -> None:
     style = _KIND_STYLE[finding["kind"]]
     out.print(
-        f"[{style}]{finding['kind']}[/] [bold]{escape(finding['code'])}[/bold]"
-        f" {escape(_label(finding))}: {_worth(finding)}"
+        f"[{style}]{finding['kind']}[/] [bold]{as_sent(finding['code'])}[/bold]"
+        f" {as_sent(_label(finding))}: {_worth(finding)}"
     )
-    out.print(f"  {escape(finding['advice'])}", highlight=False)
+    out.print(f"  {as_sent(finding['advice'])}", highlight=False)
 
 
 def _worth(finding: dict[str, Any]) -> str:

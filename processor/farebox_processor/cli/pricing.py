@@ -4,10 +4,16 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from farebox_processor.cli.console import STATUS_STYLE, money, out, print_json, told_plainly
+from farebox_processor.cli.console import (
+    STATUS_STYLE,
+    as_sent,
+    money,
+    out,
+    print_json,
+    told_plainly,
+)
 from farebox_processor.cli.files import read_requests
 from farebox_processor.cli.options import ConfigFile, Files, Json, Tenant, load_config
 from farebox_processor.report import price_report
@@ -68,16 +74,16 @@ def conversation_table(conversations: list[dict[str, Any]]) -> Table:
     for row in conversations:
         status = row["cost_status"]
         table.add_row(
-            escape(row["conversation_id"]),
+            as_sent(row["conversation_id"]),
             str(row["turns"]),
             str(row["calls"]),
             f"{row['total_tokens']:,}",
             _shown(row["cost_usd"]),
             f"[{STATUS_STYLE[status]}]{status}[/]",
-            escape(row["tier"] or ""),
+            as_sent(row["tier"] or ""),
             _shown(row["tier_price_usd"]),
             _margin(row["margin_usd"]),
-            escape(", ".join(row["models"])),
+            as_sent(", ".join(row["models"])),
         )
     return table
 

@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 from clickhouse_connect.driver.client import Client
-from rich.markup import escape
 from rich.table import Table
 
-from farebox_processor.cli.console import err, money, out, print_json, told_plainly
+from farebox_processor.cli.console import as_sent, err, money, out, print_json, told_plainly
 from farebox_processor.cli.moments import Since, Until, read_moment
 from farebox_processor.cli.options import ConfigFile, Json, load_config
 from farebox_processor.cli.stores import reading, writing
@@ -162,7 +161,7 @@ def _print(changes: pl.DataFrame, revision: int, *, stored: bool, as_json: bool)
         old, new = row["cost_before_usd"], row["cost_after_usd"]
         known = old is not None and new is not None
         table.add_row(
-            escape(row["model"]),
+            as_sent(row["model"]),
             f"{row['calls']:,}",
             f"{row['changed']:,}",
             money(old),

@@ -5,11 +5,11 @@ from typing import Annotated, TypeAlias
 
 import polars as pl
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from farebox_processor.cli.bills import bill_object, bill_tree
 from farebox_processor.cli.console import (
+    as_sent,
     money,
     out,
     print_json,
@@ -144,13 +144,13 @@ def _dimensions(given: list[str], configured: Mapping[str, object]) -> dict[str,
 def totals_table(dimension: str, rows: pl.DataFrame) -> Table:
     """Lay out totals, the costliest first."""
     table = Table(header_style="bold", box=None, pad_edge=False)
-    table.add_column(escape(dimension), overflow="fold")
+    table.add_column(as_sent(dimension), overflow="fold")
     counts = ("conversations", "calls", "unpriced", "tokens", "succeeded")
     for heading in (*counts, "cost", "revenue", "margin", "cost per success"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows.iter_rows(named=True):
         table.add_row(
-            escape(row["value"] or "—"),
+            as_sent(row["value"] or "—"),
             f"{row['conversations']:,}",
             f"{row['billed_calls']:,}",
             f"{row['unpriced_calls']:,}",
@@ -197,7 +197,7 @@ def explain_command(
             {"conversation_id": conversation_id, "tenant": tenant} | bill_object(explanation)
         )
     else:
-        out.print(bill_tree(f"[bold]{escape(conversation_id or '')}[/bold]", explanation))
+        out.print(bill_tree(f"[bold]{as_sent(conversation_id or '')}[/bold]", explanation))
 
 
 def _from_files(

@@ -18,7 +18,7 @@ from farebox_processor.clickhouse_endpoint.functions import LIST_FUNCTIONS, Func
 from farebox_processor.clickhouse_endpoint.guard import Guard
 from farebox_processor.clickhouse_endpoint.protocol import Call
 from farebox_processor.clickhouse_endpoint.refusal import StatementRefusedError
-from farebox_processor.store.connect import engine_address
+from farebox_processor.store.connect import engine_address, folder_of
 
 __all__ = ["Answer", "clickhouse_http", "read_only_endpoint"]
 
@@ -41,10 +41,10 @@ def read_only_endpoint(dsn: str, database: str) -> Iterator[Starlette]:
     """
     engine = Engine(embedded_connections(engine_address(dsn)), database, READ_ONLY)
     with closing(engine):
-        yield _read_only(engine, database)
+        yield _read_only(engine, database, str(folder_of(dsn)))
 
 
-def _read_only(engine: Engine, database: str) -> Starlette:
+def _read_only(engine: Engine, database: str, folder: str) -> Starlette:
     listed = engine.run(LIST_FUNCTIONS, "TabSeparated", {}).decode().splitlines()
     functions = Functions.of((*row.split("\t"),) for row in listed)  # type: ignore[misc]
     guard = Guard(database, functions)
@@ -58,11 +58,14 @@ def _read_only(engine: Engine, database: str) -> Starlette:
         return engine.run(statement.text, statement.format, call.parameters), statement.format
 
     version = engine.run("SELECT version()", "TabSeparated", {}).decode().strip()
-    return clickhouse_http(answer, version)
+    return clickhouse_http(answer, version, folder)
 
 
-def clickhouse_http(answer: Answer, version: str) -> Starlette:
-    """Return an application that speaks ClickHouse's HTTP interface and runs calls by `answer`."""
+def clickhouse_http(answer: Answer, version: str, folder: str) -> Starlette:
+    """Return an application that speaks ClickHouse's HTTP interface and runs calls by `answer`.
+
+    At /store it tells the `folder` whose rows it shows: another server may have the port.
+    """
     running = asyncio.Semaphore(_STATEMENTS)
     waiting = 0
 
@@ -92,9 +95,17 @@ def clickhouse_http(answer: Answer, version: str) -> Starlette:
     def ping(request: Request) -> Response:
         return PlainTextResponse("Ok.\n")
 
+    def store(request: Request) -> Response:
+        try:
+            _refuse_browsers(request.headers)
+        except StatementRefusedError as error:
+            return protocol.error_response(error, "")
+        return PlainTextResponse(folder, headers=protocol.SERVER)
+
     return Starlette(
         routes=[
             Route("/ping", ping, methods=["GET"]),
+            Route("/store", store, methods=["GET"]),
             Route("/", query, methods=["GET", "POST"]),
         ]
     )

@@ -16,9 +16,19 @@ from starlette.responses import Response
 
 from farebox_processor.clickhouse_endpoint.refusal import StatementRefusedError
 
-__all__ = ["BODY_BYTES", "Call", "error_response", "hello_response", "read_call", "response"]
+__all__ = [
+    "BODY_BYTES",
+    "SERVER",
+    "Call",
+    "error_response",
+    "hello_response",
+    "read_call",
+    "response",
+]
 
 BODY_BYTES: Final = 16 << 20
+SERVER: Final = {"X-ClickHouse-Server-Display-Name": "farebox"}
+"""Headers that tell this server from other ClickHouse servers."""
 
 _BAD_ARGUMENTS: Final = 36
 _COMPRESS_BYTES: Final = 1024
@@ -158,7 +168,7 @@ def error_response(error: StatementRefusedError, query_id: str = "") -> Response
 
 def _who(call: Call) -> dict[str, str]:
     return {
-        "X-ClickHouse-Server-Display-Name": "farebox",
+        **SERVER,
         "X-ClickHouse-Timezone": "UTC",
         **_of_query(call.query_id),
     }

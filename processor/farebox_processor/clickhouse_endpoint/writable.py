@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from farebox_processor.clickhouse_endpoint.app import clickhouse_http
 from farebox_processor.clickhouse_endpoint.engine import EngineConnection, refusal_of
 from farebox_processor.clickhouse_endpoint.protocol import Call
-from farebox_processor.store.connect import engine_address, load_engine
+from farebox_processor.store.connect import engine_address, folder_of, load_engine
 
 __all__ = ["writable_endpoint"]
 
@@ -58,7 +58,7 @@ def writable_endpoint(dsn: str) -> Starlette:
             except RuntimeError as error:
                 raise refusal_of(error) from error
 
-    return clickhouse_http(answer, "26.9")
+    return clickhouse_http(answer, "26.9", str(folder_of(dsn)))
 
 
 def _insert(connection: EngineConnection, call: Call, insert: re.Match[bytes]) -> None:

@@ -13,7 +13,14 @@ from clickhouse_connect.driver.client import Client
 from farebox_processor.errors import ConfigError, RetryableStoreError
 from farebox_processor.store.refusals import CLIENT_ERRORS
 
-__all__ = ["ENGINE_CONFIG", "engine_address", "is_embedded", "load_engine", "open_client"]
+__all__ = [
+    "ENGINE_CONFIG",
+    "engine_address",
+    "folder_of",
+    "is_embedded",
+    "load_engine",
+    "open_client",
+]
 
 ENGINE_CONFIG: Final = Path(str(files(__package__) / "embedded_engine.xml"))
 """The settings of the embedded engine. Always given: without a file it would load whatever
@@ -30,13 +37,17 @@ def is_embedded(dsn: str) -> bool:
     return dsn.startswith(_EMBEDDED)
 
 
+def folder_of(dsn: str) -> Path:
+    """Return the folder of the engine that `dsn` names, from the root."""
+    return Path(dsn.removeprefix(_EMBEDDED)).expanduser().resolve()
+
+
 def engine_address(dsn: str) -> str:
     """Return what chdb.connect takes to join the engine that `dsn` names.
 
     Letter for letter what the client opens it with: the engine compares addresses as text.
     """
-    path = Path(dsn.removeprefix(_EMBEDDED)).expanduser().resolve()
-    return f"{path}?{urlencode({'config-file': str(ENGINE_CONFIG)})}"
+    return f"{folder_of(dsn)}?{urlencode({'config-file': str(ENGINE_CONFIG)})}"
 
 
 @cache

@@ -9,16 +9,22 @@ import pytest
 pytestmark = pytest.mark.usefixtures("wide")
 
 ODD = "[red]acme:key:7[/bold]"
+CLEARS_THE_SCREEN = "\x1b[2J\u202egnp\n"
 
 
 @pytest.fixture
 def odd_file(tmp_path: Path) -> Path:
     """A call whose conversation, model and name look like markup, and a span that is no call."""
+    return file_of(tmp_path, ODD)
+
+
+def file_of(folder: Path, conversation: str) -> Path:
+    """A file with a call of this conversation."""
     attributes = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.response.model": "gpt-4o[/x]",
-        "gen_ai.conversation.id": ODD,
+        "gen_ai.conversation.id": conversation,
     }
     tokens = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 10}
     times = {"startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000001000000000"}
@@ -36,7 +42,7 @@ def odd_file(tmp_path: Path) -> Path:
         {"scope": {"name": "calls[/a]"}, "spans": [call]},
         {"scope": {"name": "silent[/b]"}, "spans": [silent]},
     ]
-    file = tmp_path / "odd.json"
+    file = folder / "odd.json"
     file.write_text(json.dumps({"resourceSpans": [{"scopeSpans": scopes}]}))
     return file
 
@@ -56,3 +62,20 @@ def test_what_looks_like_markup_is_shown_as_it_was_sent(
 
     assert result.exit_code == 0, result.output
     assert [text for text in texts if text not in result.stdout] == []
+
+
+@pytest.mark.parametrize("command", [["price"], ["explain", "--file"]])
+def test_a_terminal_does_not_obey_what_was_sent(
+    run: Any, tmp_path: Path, command: list[str]
+) -> None:
+    result = run(*command, file_of(tmp_path, CLEARS_THE_SCREEN))
+
+    assert r"\x1b[2J\u202egnp\n" in result.stdout
+    assert "\x1b[2J" not in result.stdout
+
+
+def test_a_terminal_does_not_obey_what_an_error_repeats(run: Any, odd_file: Path) -> None:
+    result = run("explain", CLEARS_THE_SCREEN, "--file", odd_file)
+
+    assert result.exit_code == 1
+    assert "\x1b[2J" not in result.stderr

@@ -83,7 +83,15 @@ def test_the_requested_model_counts_where_the_response_names_an_unknown_one(
 ) -> None:
     found = resolve(book, "openai", "deployment-7", request_model="gpt-4o")
 
-    assert found.name == "openai/gpt-4o"
+    assert (found.name, found.is_asked) == ("openai/gpt-4o", True)
+
+
+def test_the_requested_model_is_not_asked_where_the_response_names_a_known_one(
+    book: PriceBook,
+) -> None:
+    found = resolve(book, "openai", "gpt-4o-2024-08-06", request_model="gpt-4o")
+
+    assert (found.name, found.is_asked) == ("openai/gpt-4o", False)
 
 
 def test_a_fine_tuned_response_is_not_priced_by_the_model_that_was_requested(

@@ -150,6 +150,8 @@ def test_the_xai_threshold_is_reached_with_its_last_token(
         ({"provider": "google", "model": "gemini-2.5-flash-image", "input_tokens": 1000,
           "output_tokens": 0, "output_image_tokens": 1290},
          ("exact", None, "0.039", "0.039", "0.039")),
+        (GPT_4O | {"model": "deployment-7", "request_model": "gpt-4o", "input_tokens": 1000},
+         ("estimated", "served_model_unknown", "0.0025", "0", None)),
         # not offered in flex, unlike other models of OpenAI: the standard price holds
         (GPT_4O | {"service_tier": "flex", "input_tokens": 1000},
          ("exact", None, "0.0025", "0.0025", "0.0025")),
