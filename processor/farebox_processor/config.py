@@ -105,6 +105,13 @@ class Config:
         _check(config)
         return config
 
+    def read_tokens(self) -> tuple[Token, ...]:
+        """Read the file of tokens as it is now; none where no file is named.
+
+        Raises ConfigError where it cannot be used: an empty file would let everybody in.
+        """
+        return _read_tokens(self.tenants.tokens_file)
+
     def describe(self) -> str:
         """Return the configuration in effect as YAML, with meanings and origins as comments."""
         return "\n".join(_described(self)) + "\n"
@@ -202,7 +209,14 @@ def _read_tokens(path: str | None) -> tuple[Token, ...]:
     entries = _read_yaml(Path(path))
     if not isinstance(entries, list) or not entries:
         raise ConfigError(f"{path}: expected a list of {{tenant, sha256, scopes}}")
-    return tuple(_token(path, entry) for entry in entries)
+    tokens = tuple(_token(path, entry) for entry in entries)
+    whose: dict[str, str] = {}
+    for token in tokens:
+        if whose.setdefault(token.sha256, token.tenant) != token.tenant:
+            raise ConfigError(
+                f"{path}: one token is of two tenants, {whose[token.sha256]!r} and {token.tenant!r}"
+            )
+    return tokens
 
 
 def _token(path: str, entry: object) -> Token:

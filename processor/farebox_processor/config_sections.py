@@ -204,7 +204,9 @@ class TenantsConfig:
     """Who may send and read."""
 
     tokens_file: str | None = setting(
-        None, "YAML list of {tenant, sha256, scopes}; without it, no token is asked for."
+        None,
+        "YAML list of {tenant, sha256, scopes}, read again on SIGHUP; without it, no token is"
+        " asked for.",
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import urllib.request
@@ -110,8 +111,10 @@ def loads(server: FareboxServer) -> dict[str, str]:
     address = f"http://127.0.0.1:{server.admin_port}/metrics"
     with urllib.request.urlopen(address, timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    start = "farebox_rules_loads_total{"
-    return dict(line.removeprefix(start).split("} ") for line in lines if line.startswith(start))
+    found = map(
+        re.compile(r'farebox_reloads_total\{result="(\w+)",what="rules"\} (.+)').match, lines
+    )
+    return {match[1]: match[2] for match in found if match}
 
 
 def costs(server: FareboxServer) -> dict[int, Decimal]:
@@ -151,7 +154,7 @@ def test_a_file_with_a_mistake_leaves_the_old_prices_in_use_and_a_good_one_takes
     assert senders.refused == []
     [kept] = told(server, "the rules in use are kept")
     assert kept["reason"].startswith(f"{overlay}:{place}"[:256])
-    assert loads(server) == {'result="kept"': "1.0", 'result="loaded"': "1.0"}
+    assert loads(server) == {"kept": "1.0", "loaded": "1.0"}
     charged = costs(server)
     assert [charged[number] for number in (*at_first, *after_the_mistake)] == [OLD] * 6
     assert [charged[number] for number in at_last] == [NEW] * 3

@@ -250,6 +250,10 @@ def test_tls_and_tokens_open_an_address_beyond_this_machine(load, tmp_path):
         ("- {tenant: acme, sha256: abc}", "must be 64 hexadecimal digits"),
         (f"- {{tenant: a, sha256: {DIGEST}, scope: x}}", "did you mean 'scopes'"),
         (f"- {{tenant: a, sha256: {DIGEST}, scopes: ingest}}", "'scopes' must be a list"),
+        (
+            f"- {{tenant: a, sha256: {DIGEST}}}\n- {{tenant: b, sha256: {DIGEST.upper()}}}",
+            "one token is of two tenants, 'a' and 'b'",
+        ),
     ],
 )
 def test_a_tokens_file_that_cannot_be_used_is_refused(tokens, message, load, tmp_path):

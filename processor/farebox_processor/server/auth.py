@@ -6,26 +6,29 @@ from hashlib import sha256
 from farebox_processor.config import Token
 from farebox_processor.server.statuses import Answer, Condition
 
-__all__ = ["Admission", "OpenAdmission", "TokenAdmission", "admission"]
+__all__ = ["Admission"]
 
 
-class OpenAdmission:
-    """Everybody may send, as the tenant without a name."""
+class Admission:
+    """Whoever shows a known token with the scope `ingest` may send, as the token's tenant.
 
-    def admit(self, authorization: str | None) -> str | Answer:
-        """Return the tenant without a name, whatever the credential."""
-        return ""
-
-
-class TokenAdmission:
-    """Whoever shows a known token with the scope `ingest` may send, as the token's tenant."""
+    Where no tokens were ever given everybody may send, as the tenant without a name.
+    """
 
     def __init__(self, tokens: Sequence[Token]) -> None:
+        self._is_open = not tokens
+        self._tokens: Mapping[str, Token] = {}
+        self.take(tokens)
+
+    def take(self, tokens: Sequence[Token]) -> None:
+        """Know these tokens from now on, and no others."""
         # Looked up by digest: how long that takes tells nothing about the tokens themselves.
-        self._tokens: Mapping[str, Token] = {token.sha256: token for token in tokens}
+        self._tokens = {token.sha256: token for token in tokens}
 
     def admit(self, authorization: str | None) -> str | Answer:
         """Return the tenant of an `authorization: Bearer ...`, or the answer that refuses it."""
+        if self._is_open:
+            return ""
         scheme, _, credential = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not credential:
             return Answer(Condition.UNAUTHENTICATED, "send `authorization: Bearer <token>`")
@@ -36,11 +39,3 @@ class TokenAdmission:
         if "ingest" not in token.scopes:
             return Answer(Condition.FORBIDDEN, "the token lacks the scope `ingest`")
         return token.tenant
-
-
-Admission = OpenAdmission | TokenAdmission
-
-
-def admission(tokens: Sequence[Token]) -> Admission:
-    """Return the admission for these tokens; without any, everybody is let in."""
-    return TokenAdmission(tokens) if tokens else OpenAdmission()

@@ -17,11 +17,12 @@ from farebox_processor.live_traces import LiveTraces
 from farebox_processor.pipeline import Rules, cost_requests
 from farebox_processor.price_query import price_list
 from farebox_processor.rules import load_rules
+from farebox_processor.server.auth import Admission
 from farebox_processor.server.export import Exporter
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.logs import set_up_logging
 from farebox_processor.server.metrics import Metrics
-from farebox_processor.server.reloading import Reloading
+from farebox_processor.server.reloading import Reloading, reload_on_sighup
 from farebox_processor.server.repair import Repair, Repairing
 from farebox_processor.server.running import Ports, Work, serve
 from farebox_processor.so_far import ConversationsSoFar
@@ -80,6 +81,7 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
         flush=ingest.flush,
         bury=ingest.bury,
         check_store=lambda: _check_schema(checking),
+        admission=Admission(config.tokens),
         follow_up=ingest.follow_up,
         finish=exporter.stop if exporter else lambda within_s: None,
         clickhouse_endpoint=_clickhouse_endpoint(config, dsn, opened),
@@ -92,12 +94,16 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
         horizon_s=config.live.repair_horizon_s,
         settled_s=_SETTLED_S,
     )
-    Reloading(
-        load=lambda: load_rules(config),
-        publish=lambda loaded: _publish_beside(config, loaded),
-        followers=(ingest, repair),
-        metrics=metrics,
-    ).listen()
+
+    def use(loaded: Rules) -> None:
+        _publish_beside(config, loaded)
+        ingest.rules = repair.rules = loaded
+
+    # Tokens first, and whatever the prices are like: one may have to go at once.
+    reload_on_sighup(
+        Reloading("tokens", config.read_tokens, work.admission.take, metrics),
+        Reloading("rules", lambda: load_rules(config), use, metrics),
+    )
     return work, Repairing(repair, metrics, interval_s=config.live.repair_interval_s)
 
 

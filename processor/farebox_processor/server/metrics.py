@@ -53,8 +53,8 @@ class Metrics:
             "export_spans_dropped", "Spans stored but not sent downstream", "reason"
         )
         self.export_queue_bytes = self._gauge("export_queue_bytes", "Waiting to be sent downstream")
-        self.rules_loads = self._counter(
-            "rules_loads", "Times that SIGHUP asked for prices, plans and dialects", "result"
+        self.reloads = self._counter(
+            "reloads", "Times that SIGHUP asked for rules or tokens", "what", "result"
         )
         self.errors = self._counter("errors", "Unexpected errors, by where they were met", "where")
         self.flush_seconds = self._histogram("flush_seconds", "Time of a flush, insert included")

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from farebox_processor.config import Config
 from farebox_processor.server.admin import CheckStore, admin_app
-from farebox_processor.server.auth import admission
+from farebox_processor.server.auth import Admission
 from farebox_processor.server.flush import Bury, Flush, FollowUp, SteadyFlush
 from farebox_processor.server.gathering import Budget, Gatherer, in_thread
 from farebox_processor.server.grpc_listener import GrpcListener
@@ -33,11 +33,12 @@ _FAREWELL_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the server does with requests: the part that is not about the network."""
+    """What the server does with requests, and whose: the part that is not about the network."""
 
     flush: Flush
     bury: Bury
     check_store: CheckStore
+    admission: Admission
     follow_up: FollowUp = lambda: None
     finish: Callable[[float], None] = lambda within_s: None
     """Called once nothing comes any more, with the seconds that are left of the grace."""
@@ -67,7 +68,7 @@ class Server:
         self._receiver = Receiver(
             self._gatherer,
             settings,
-            admission=admission(config.tokens),
+            admission=work.admission,
             budget=budget,
             metrics=metrics,
         )

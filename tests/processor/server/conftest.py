@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from farebox_processor.config import Config, FlushConfig, ServerConfig
 from farebox_processor.errors import BadRequestError
+from farebox_processor.server.auth import Admission
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.running import Ports, Server, Work
@@ -130,9 +131,9 @@ def start(flush: MemoryFlush) -> Iterator[Callable[..., Serving]]:
         config = Config(
             server=replace(ServerConfig(**ports), **server),
             flush=FlushConfig(**({"interval_ms": 0} | (gather or {}))),
-            tokens=tuple(tokens),
         )
-        serving = Serving(config, Work(flush, flush.bury, check_store))
+        work = Work(flush, flush.bury, check_store, Admission(tokens))
+        serving = Serving(config, work)
         running.append(serving)
         return serving
 

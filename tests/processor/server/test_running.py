@@ -17,6 +17,7 @@ PROGRAM = """
 import asyncio, dataclasses, json, sys
 from farebox_processor.config import Config, FlushConfig, ServerConfig
 from farebox_processor.server.flush import Verdict
+from farebox_processor.server.auth import Admission
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.running import Work, serve
 
@@ -32,7 +33,7 @@ config = Config(
     server=ServerConfig(grpc_port=0, http_port=0, admin_port=0, shutdown_grace_s=int(sys.argv[1])),
     flush=FlushConfig(interval_ms=0),
 )
-work = Work(flush, bury=None, check_store=lambda: None)
+work = Work(flush, bury=None, check_store=lambda: None, admission=Admission([]))
 started = lambda ports: say(**dataclasses.asdict(ports))
 ending = asyncio.run(serve(config, work, Metrics(), started=started))
 say(**dataclasses.asdict(ending))

@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from farebox_processor.config import Token
 from farebox_processor.errors import BadRequestError, RequestTooLargeError, RetryableStoreError
-from farebox_processor.server.auth import OpenAdmission
+from farebox_processor.server.auth import Admission
 from farebox_processor.server.flush import UnexpectedError, Verdict
 from farebox_processor.server.statuses import STATUSES, Condition
 
@@ -201,7 +201,7 @@ def test_a_fault_of_the_server_is_never_the_end_of_a_request(start, span_request
         raise LookupError("a mistake of ours")
 
     serving = start()
-    monkeypatch.setattr(OpenAdmission, "admit", fail)
+    monkeypatch.setattr(Admission, "admit", fail)
 
     replies = (
         serving.send_grpc(span_request("a")),
