@@ -319,7 +319,7 @@ CALLS: Final[Schema] = {
     "attempt": pl.UInt16(),  # 1 for the first try of a request
     "retry_of": pl.String(),  # span id of the attempt before
     "fallback_from": pl.String(),  # the model of the attempt before, if it was another
-    "is_failed": pl.Boolean(),
+    "is_failed": pl.Boolean(),  # before an answer began, and without usage
     "is_waste": pl.Boolean(),  # billed, and of no use
     "turn": pl.UInt32(),  # number of the turn within the trace, from 1; null outside of any
 }

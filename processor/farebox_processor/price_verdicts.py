@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from farebox_processor.frames import MONEY, TOKENS
+from farebox_processor.usage_calls import was_refused
 from farebox_processor.verdicts import CostStatus, Reason, Uncertainty
 
 __all__ = ["RANK", "STATUS_OF", "add_verdicts"]
@@ -119,11 +120,10 @@ def _conditions() -> dict[Reason | Uncertainty, pl.Expr]:
     has_tokens = pl.any_horizontal(pl.col(quantity).is_not_null() for quantity in TOKENS)
     has_usage = has_tokens | (pl.col("unit_prices").list.len() > 0).fill_null(False)
     nothing = ~has_usage
-    failed = pl.col("is_error").fill_null(False)
     is_stated = has_tokens | (pl.col("units").list.len() > 0).fill_null(False)
     return {
         # Nobody asks the fee per request for a request that was refused.
-        Reason.FAILED_WITHOUT_USAGE: failed
+        Reason.FAILED_WITHOUT_USAGE: was_refused()
         & (nothing | pl.col("is_rule_per_call") | ~(is_stated | pl.col("is_rule"))),
         Uncertainty.USAGE_MISSING: nothing,
         Reason.NO_PRICE_FOR_UNIT: pl.col("lacks_price"),

@@ -31,6 +31,7 @@ _ASKED: Final = (
     "price_context",
     "region",
     "request_model",
+    "response_id",
     "service_tier",
     "started_at",
     "supplied_cost_source",

@@ -13,7 +13,7 @@ from farebox_processor.folded import Folded
 from farebox_processor.usage_columns import NO_TEXT, SHAPES, Given, Step, apply
 from farebox_processor.usage_terms import is_replayed, terms
 
-__all__ = ["describe_calls"]
+__all__ = ["describe_calls", "was_refused"]
 
 _APART: Final = ("response_id", "tool_name", "error_type", "price_rule", "tool_call")
 """Texts that are another one on every span, or that nothing follows from."""
@@ -49,6 +49,14 @@ def describe_calls(reported: Folded, common: Common) -> Folded:
     known = apply(reported, _of_words(common, frozenset(words)))
     calls = known.drop([name for name in words if name not in _KEPT])
     return apply(calls, _of_spans(frozenset(calls.columns)))
+
+
+def was_refused() -> pl.Expr:
+    """Return whether a call failed before anybody began to answer: who refuses charges nothing.
+
+    Whoever shows the id of a response has heard the beginning of one, which is charged.
+    """
+    return pl.col("is_error").fill_null(False) & pl.col("response_id").is_null()
 
 
 _KEPT: Final = ("provider", "operation", "request_model", "response_model", "kind", "region")

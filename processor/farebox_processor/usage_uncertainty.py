@@ -9,6 +9,7 @@ import polars as pl
 
 from farebox_processor.dialect_model import BLINDNESSES, Loss
 from farebox_processor.dialects import Dialects
+from farebox_processor.usage_calls import was_refused
 from farebox_processor.usage_cells import Wide
 from farebox_processor.usage_columns import SHAPES, Given
 from farebox_processor.usage_reported import evidence_column, unit_column
@@ -72,7 +73,7 @@ def _known(given: Given) -> dict[Uncertainty, pl.Expr]:
     is_lost = (
         pl.col("is_usage_lost").fill_null(False) if "is_usage_lost" in given else pl.lit(False)
     )
-    is_silent = ~has_usage & pl.col("units").is_null() & ~pl.col("is_error") & ~is_lost
+    is_silent = ~has_usage & pl.col("units").is_null() & ~was_refused() & ~is_lost
     if "supplied_cost_usd" in given:
         is_silent = is_silent & pl.col("supplied_cost_usd").is_null()
     is_told_twice = (

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from farebox_processor.extra_dimensions import spread
 from farebox_processor.frames import DIMENSIONS, TOKENS
 from farebox_processor.rollup.tree import Index
+from farebox_processor.usage_calls import was_refused
 from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER, Reason
 
 __all__ = ["EQUAL_CALL", "facts_of", "ranks_of", "what_is_called"]
@@ -64,7 +65,7 @@ def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
         order["at"],
         order["trace"],
         row=pl.int_range(pl.len(), dtype=pl.Int64),
-        is_failed=pl.col("is_error") & ~pl.col("has_usage"),
+        is_failed=was_refused() & ~pl.col("has_usage"),
     )
 
 

@@ -642,6 +642,25 @@ class TestAttempts:
             "failed_calls": 1,
         }
 
+    def test_an_answer_that_broke_off_without_usage_leaves_the_cost_unknown(
+        self, book: PriceBook
+    ) -> None:
+        unknown = {"cost_status": "unpriced", "cost_usd": None, "cost_high_usd": None}
+        spans = priced_spans(
+            failed("refused"),
+            failed("broke-off", start=2, response_id="r1", **unknown),
+            {"span_id": "again", "start": 4, "cost": "0.03"},
+        )
+
+        names = ("cost_usd", "cost_high_usd", "unpriced_calls", "billed_calls", "failed_calls")
+        assert trace(roll_up(spans, book), *names) == {
+            "cost_usd": Decimal("0.03"),
+            "cost_high_usd": None,
+            "unpriced_calls": 1,
+            "billed_calls": 2,
+            "failed_calls": 2,
+        }
+
 
 class TestTurns:
     def turns(self, book: PriceBook, *spans: dict[str, Any]) -> Any:

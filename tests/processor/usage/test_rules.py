@@ -341,6 +341,7 @@ def test_a_tool_that_google_genai_ran_itself_stands_for_a_call_on_no_span(read: 
     [
         (CHAT, 0, ["usage_missing"]),
         (CHAT, 2, None),
+        (CHAT | {"gen_ai.response.id": "chatcmpl-1"}, 2, ["usage_missing"]),
         (CHAT | {IN: 0, OUT: 0}, 0, ["usage_missing"]),
         (CHAT | {IN: 10}, 0, ["usage_incomplete"]),
         (CHAT | {"gen_ai.usage.cost": 0.01}, 0, None),
