@@ -27,6 +27,7 @@ from farebox_processor.store.writer import Writer
 __all__ = ["reprice_command"]
 
 _PAGE_SPANS = 50_000
+_SPAN = ["tenant", "trace_id", "span_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def reprice_command(
 def _rate(
     client: Client, rules: Rules, selection: _Selection, revision: int, *, store: bool
 ) -> tuple[pl.DataFrame, int]:
-    """Rate page by page; return DIFFERENCES of all pages and how many spans were rated."""
+    """Rate page by page; return DIFFERENCES of all billed calls and how many spans were rated."""
     writer = Writer(client)
     changes, spans = pl.DataFrame(schema=DIFFERENCES), 0
     for before in _pages(client, selection):
@@ -85,8 +86,17 @@ def _rate(
             writer.write("superseded_ratings", superseded(before, after))
             writer.write("spans", after)
         spans += after.height
-        changes = pl.concat([changes, differences(before, after)])
+        # All are rated; what repeats a call, as a wrapper does, is in no conversation's cost.
+        billed = after.join(_billed(client, before), on=_SPAN, how="semi")
+        changes = pl.concat([changes, differences(before, billed)])
     return _summed(changes), spans
+
+
+def _billed(client: Client, page: pl.DataFrame) -> pl.DataFrame:
+    """Return the keys of those spans, between the first and the last of `page`, that are billed."""
+    ends = {"first": page.row(0, named=True), "last": page.row(-1, named=True)}
+    bounds = {f"{end}_{name}": row[name] for end, row in ends.items() for name in _SPAN}
+    return read(client, "billed_calls", bounds)
 
 
 def _pages(client: Client, selection: _Selection) -> Iterator[pl.DataFrame]:

@@ -79,6 +79,21 @@ def test_the_difference_is_shown_first_and_nothing_is_stored(
     assert costs(run, dearer) == {"gpt-4o": "0.0093825", "claude-sonnet-4-5": "0.0165288"}
 
 
+def test_the_difference_is_that_of_the_conversations_where_spans_repeat_a_call(
+    run: Run, store: dict[str, str], dearer: dict[str, str]
+) -> None:
+    # An agent, its call and the SDK below that: three spans of one call.
+    run("ingest", CORPUS / "logfire_pydantic_ai" / "case.pb", **store)
+    listed = json.loads(run("totals", "tenant", "--json", **dearer).stdout)["totals"]
+
+    shown = rating(run, "--yes", **dearer)
+
+    assert shown["cost_before_usd"] == listed[0]["cost_usd"]
+    listed = json.loads(run("totals", "tenant", "--json", **dearer).stdout)["totals"]
+    assert shown["cost_after_usd"] == listed[0]["cost_usd"]
+    assert sum(each["calls"] for each in shown["models"]) == listed[0]["billed_calls"] == 4
+
+
 def test_stored_it_is_a_revision_of_its_own_and_what_was_stays_on_record(
     run: Run, dearer: dict[str, str], client: Client
 ) -> None:
