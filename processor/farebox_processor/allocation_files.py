@@ -24,6 +24,9 @@ _REQUIRED: Final = ("id", "amount_usd", "from", "until", "by")
 _OPTIONAL: Final = ("where", "shares", "unallocated_share", "capacity")
 _CSV_COLUMNS: Final = (*_REQUIRED, "unallocated_share", "capacity")
 _DIGITS: Final = 18
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 2200
+"""What ClickHouse can compare the times of calls with."""
 _TEXT: Final = "tag:yaml.org,2002:str"
 _MAP: Final = "tag:yaml.org,2002:map"
 
@@ -36,7 +39,7 @@ class SharedCost:
     amount_usd: Decimal
     starts: datetime
     ends: datetime
-    """Calls count that started within; `ends` is excluded."""
+    """Calls count that started within; `ends` is excluded. Both are in UTC."""
     by: str
     """One of ALLOCATED_BY."""
     where: tuple[tuple[str, str], ...] = ()
@@ -163,4 +166,6 @@ def _moment(place: Place) -> datetime:
         moment = datetime.fromisoformat(place.text())
     except ValueError:
         place.fail(f"found '{place.text()}'", "write a date or a time, as 2026-11-21T10:00:00Z")
-    return moment.replace(tzinfo=moment.tzinfo or UTC)
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        place.fail(f"found {moment}", f"write a time from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)

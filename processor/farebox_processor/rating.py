@@ -31,7 +31,7 @@ def rate_again(spans: pl.DataFrame, book: PriceBook, revision: int) -> pl.DataFr
 
 
 def differences(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Return DIFFERENCES per model, the greatest change of cost first."""
+    """Return DIFFERENCES of the spans in `after` per model, the greatest change of cost first."""
     was = before.select(*_SPAN, *(pl.col(name).alias(f"{name}_before") for name in _RATING))
     changed = pl.any_horizontal(
         pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in _RATING

@@ -366,6 +366,20 @@ def test_a_dimension_that_is_not_configured_is_unknown_to_shared_costs(tmp_path:
         read_shared_costs(file, ("campaign",))
 
 
+def test_times_of_another_zone_are_told_in_utc(tmp_path: Path) -> None:
+    path = tmp_path / "costs.csv"
+    path.write_text(
+        "id,amount_usd,from,until,by\na,1,2026-11-01T00:30+02:00,2026-11-01T01:00Z,conversations\n"
+    )
+
+    [cost] = read_shared_costs(path)
+
+    assert (cost.starts.isoformat(), cost.ends.isoformat()) == (
+        "2026-10-31T22:30:00+00:00",
+        "2026-11-01T01:00:00+00:00",
+    )
+
+
 ENTRY = "allocations:\n- {{id: a, amount_usd: '1', from: 2026-11-01, until: {}, by: {}}}\n"
 HEADER = "id,amount_usd,from,until,by\n"
 
@@ -377,6 +391,7 @@ HEADER = "id,amount_usd,from,until,by\n"
         ("a.yaml", ENTRY.format("2026-11-02", "size"), 2, "found 'size'; write one of conv"),
         ("a.yaml", ENTRY.format("2026-10-02", "cost_usd"), 2, "is not after 'from'"),
         ("a.yaml", ENTRY.format("soon", "cost_usd"), 2, "found 'soon'; write a date or a time"),
+        ("a.yaml", ENTRY.format("9999-12-31", "cost_usd"), 2, "write a time from 1970 to 2200"),
         (
             "a.yaml",
             ENTRY.format("2026-11-02", "cost_usd, shares: {feature: {x: '0.8', y: '0.3'}}"),

@@ -27,6 +27,7 @@ from farebox_processor.store.writer import Writer
 __all__ = ["reprice_command"]
 
 _PAGE_SPANS = 50_000
+_SPAN = ["tenant", "trace_id", "span_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +77,37 @@ def reprice_command(
 def _rate(
     client: Client, rules: Rules, selection: _Selection, revision: int, *, store: bool
 ) -> tuple[pl.DataFrame, int]:
-    """Rate page by page; return DIFFERENCES of all pages and how many spans were rated."""
+    """Rate page by page; return DIFFERENCES of what is billed and how many spans were rated."""
     writer = Writer(client)
     changes, spans = pl.DataFrame(schema=DIFFERENCES), 0
-    for before in _pages(client, selection):
+    for before in _pages(client, rules, selection):
         after = rate_again(before, rules.book, revision)
         if store:
             writer.write("superseded_ratings", superseded(before, after))
             writer.write("spans", after)
         spans += after.height
-        changes = pl.concat([changes, differences(before, after)])
+        # All are rated; what repeats a call, as a wrapper does, is in no conversation's cost.
+        counted = after.join(_rejected(client, before), on=_SPAN, how="anti")
+        changes = pl.concat([changes, differences(before, counted)])
     return _summed(changes), spans
 
 
-def _pages(client: Client, selection: _Selection) -> Iterator[pl.DataFrame]:
+def _rejected(client: Client, page: pl.DataFrame) -> pl.DataFrame:
+    """Return the keys of spans from the first to the last of `page` that were rejected."""
+    ends = {"first": page.row(0, named=True), "last": page.row(-1, named=True)}
+    bounds = {f"{end}_{name}": row[name] for end, row in ends.items() for name in _SPAN}
+    return read(client, "rejected_calls", bounds)
+
+
+def _pages(client: Client, rules: Rules, selection: _Selection) -> Iterator[pl.DataFrame]:
+    asked = {
+        **asdict(selection),
+        "rule_columns": list(rules.book.rule_columns),
+        "limit": _PAGE_SPANS,
+    }
     after = {"after_tenant": "", "after_trace": "", "after_span": ""}
     while True:
-        page = read(client, "spans_to_rate", asdict(selection) | after | {"limit": _PAGE_SPANS})
+        page = read(client, "spans_to_rate", asked | after)
         if page.is_empty():
             return
         yield page

@@ -34,6 +34,8 @@ __all__ = ["conversations", "explain_command", "totals"]
 
 OfTenant: TypeAlias = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
 _LISTED = 10
+_CONVERSATION = ["tenant", "conversation_id"]
+_TRACE = ["tenant", "trace_id"]
 
 Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")]
 
@@ -181,7 +183,9 @@ def explain_command(
     """
     with told_plainly():
         if file:
-            conversation_id, spans, calls = _from_files(file, conversation_id, tenant, config)
+            tenant, conversation_id, spans, calls = _from_files(
+                file, conversation_id, tenant, config
+            )
         elif conversation_id is None:
             say_and_exit("say which conversation, as `farebox conversations` lists them", code=2)
         else:
@@ -202,20 +206,35 @@ def explain_command(
 
 def _from_files(
     files: OtlpFiles, wanted: str | None, tenant: str, config: ConfigFile
-) -> tuple[str, pl.DataFrame, pl.DataFrame]:
-    """Price files and pick the spans and calls of one conversation."""
+) -> tuple[str, str, pl.DataFrame, pl.DataFrame]:
+    """Price files and pick one conversation: its tenant, its id, its spans and calls.
+
+    Conversations of two tenants may have one id. `tenant` asks for one of those that spans name;
+    where none is named, all are its spans.
+    """
     rules = load_rules(load_config(config))
-    priced = price_files(files or [], rules, tenant)
+    priced = price_files(files or [], rules, "")
+    if tenant and (priced["tenant"] == "").all():
+        priced = price_files(files or [], rules, tenant)
     rolled_up = roll_up_set(priced, rules)
-    there = rolled_up.traces["conversation_id"].unique().sort().to_list()
-    chosen = there[0] if wanted is None and len(there) == 1 else wanted
-    if chosen is None or chosen not in there:
-        more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
-        listed = ", ".join(there[:_LISTED]) + more or "none"
-        raise ConfigError(f"say which conversation of the files to explain; they hold: {listed}")
-    of_conversation = rolled_up.traces.filter(conversation_id=chosen).select("tenant", "trace_id")
+    there = rolled_up.traces.select(*_CONVERSATION).unique().sort(_CONVERSATION)
+    named = there if wanted is None else there.filter(conversation_id=wanted)
+    of_tenant = named.filter(tenant=tenant)
+    # An id that only another tenant has is still one conversation, unless a tenant is asked for.
+    fitting = of_tenant if tenant or (wanted is not None and of_tenant.height) else named
+    if fitting.height != 1:
+        listed = ", ".join(_named(*row) for row in there.head(_LISTED).rows()) or "none"
+        more = f" and {there.height - _LISTED} more" if there.height > _LISTED else ""
+        raise ConfigError(
+            f"say which conversation of the files to explain; they hold: {listed}{more}"
+        )
+    chosen = rolled_up.traces.join(fitting, on=_CONVERSATION, how="semi").select(_TRACE)
     return (
-        chosen,
-        priced.join(of_conversation, on=["tenant", "trace_id"], how="semi"),
-        rolled_up.calls.join(of_conversation, on=["tenant", "trace_id"], how="semi"),
+        *fitting.row(0),
+        priced.join(chosen, on=_TRACE, how="semi"),
+        rolled_up.calls.join(chosen, on=_TRACE, how="semi"),
     )
+
+
+def _named(tenant: str, conversation_id: str) -> str:
+    return f"{conversation_id} (--tenant {tenant})" if tenant else conversation_id

@@ -80,7 +80,9 @@ def ingest(
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """Store the spans of OTLP files, as if they had been sent. Sending again changes nothing.
+    """Store the spans of OTLP files, as if they had been sent.
+
+    Sending again changes nothing, as long as the prices are the same.
 
     Examples:
 

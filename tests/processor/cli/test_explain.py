@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.support.otlp_spans import OtlpCall, request_of
 
 from .conftest import CORPUS, Run
 
@@ -144,3 +146,59 @@ def test_the_amounts_of_a_bill_have_all_their_digits_so_that_they_add_up(run: Ru
 
     assert re.findall(r" · (\$[0-9.]+) · ", shown) == ["$0.0059675", "$0.003415"]
     assert "total $0.0093825" in shown
+
+
+@pytest.fixture
+def chats_of_two_tenants(tmp_path: Path) -> Path:
+    """Two tenants' conversations of one id, of $0.0025 and $0.0075, in one file."""
+    whole = ExportTraceServiceRequest()
+    for number, tenant in enumerate(("acme", "beta"), start=1):
+        call = OtlpCall(number, number, input_tokens=2000 * number - 1000, conversation="chat-1")
+        [spans] = ExportTraceServiceRequest.FromString(request_of([call])).resource_spans
+        spans.resource.attributes.add(key="farebox.tenant.id").value.string_value = tenant
+        whole.resource_spans.append(spans)
+    path = tmp_path / "chats.pb"
+    path.write_bytes(whole.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(("tenant", "usd"), [("acme", "0.0025"), ("beta", "0.0075")])
+def test_a_conversation_of_a_file_is_that_of_its_tenant_alone(
+    run: Run, chats_of_two_tenants: Path, tenant: str, usd: str
+) -> None:
+    asked = ("explain", "chat-1", "--file", chats_of_two_tenants, "--tenant", tenant, "--json")
+
+    bill = json.loads(run(*asked).stdout)
+
+    assert (bill["tenant"], bill["total_usd"]) == (tenant, usd)
+
+
+@pytest.mark.parametrize("named", [[], ["chat-1"], ["chat-1", "--tenant", "gamma"]])
+def test_an_id_that_two_tenants_have_is_asked_for_by_tenant(
+    run: Run, chats_of_two_tenants: Path, named: list[str]
+) -> None:
+    result = run("explain", "--file", chats_of_two_tenants, *named)
+
+    assert result.exit_code == 1
+    listed = " ".join(result.stderr.split())
+    assert "chat-1 (--tenant acme), chat-1 (--tenant beta)" in listed
+
+
+def test_the_one_conversation_of_a_file_is_explained_with_the_tenant_it_has(
+    run: Run, chats_of_two_tenants: Path
+) -> None:
+    whole = ExportTraceServiceRequest.FromString(chats_of_two_tenants.read_bytes())
+    del whole.resource_spans[0]
+    chats_of_two_tenants.write_bytes(whole.SerializeToString())
+
+    bill = json.loads(run("explain", "--file", chats_of_two_tenants, "--json").stdout)
+
+    assert (bill["tenant"], bill["total_usd"]) == ("beta", "0.0075")
+
+
+def test_spans_that_name_no_tenant_are_those_of_the_tenant_that_is_asked_for(run: Run) -> None:
+    file = CORPUS / "go_openai_chat" / "case.pb"
+
+    bill = json.loads(run("explain", "--file", file, "--tenant", "acme", "--json").stdout)
+
+    assert (bill["tenant"], bill["total_usd"]) == ("acme", "0.0059675")

@@ -20,6 +20,16 @@ models:
     prices: {input_tokens: "5", cache_read_tokens: "2.5", output_tokens: "20"}
 """
 
+# What is neither a call of a model nor of a tool, by the service that it is a span of.
+OF_A_SERVICE = """\
+rules:
+  - id: gateway
+    match: {service_name: "*"}
+    prices: {call: "0.001"}
+    source: a test
+    recorded: 2026-11-21
+"""
+
 
 @pytest.fixture
 def store(client: Client, engine_dsn: str, database: str, run: Run) -> dict[str, str]:
@@ -77,6 +87,40 @@ def test_the_difference_is_shown_first_and_nothing_is_stored(
         "priced_after": 2,
     }
     assert costs(run, dearer) == {"gpt-4o": "0.0093825", "claude-sonnet-4-5": "0.0165288"}
+
+
+def test_the_difference_is_that_of_the_conversations_where_spans_repeat_a_call(
+    run: Run, store: dict[str, str], dearer: dict[str, str]
+) -> None:
+    # An agent, its call and the SDK below that: three spans of one call.
+    run("ingest", CORPUS / "logfire_pydantic_ai" / "case.pb", **store)
+    listed = json.loads(run("totals", "tenant", "--json", **dearer).stdout)["totals"]
+
+    shown = rating(run, "--yes", **dearer)
+
+    assert shown["cost_before_usd"] == listed[0]["cost_usd"]
+    listed = json.loads(run("totals", "tenant", "--json", **dearer).stdout)["totals"]
+    assert shown["cost_after_usd"] == listed[0]["cost_usd"]
+    assert sum(each["calls"] for each in shown["models"]) == listed[0]["billed_calls"] == 4
+
+
+def test_what_only_a_new_rule_prices_is_rated_as_if_it_came_now(
+    run: Run, store: dict[str, str], tmp_path: Path
+) -> None:
+    overlay = tmp_path / "rule.yaml"
+    overlay.write_text(OF_A_SERVICE, encoding="utf-8")
+    ruled = store | {"FAREBOX_PRICES__OVERLAYS": str(overlay)}
+    file = CORPUS / "scen_app_retry" / "case.pb"
+    run("ingest", file, "--tenant", "acme", **store)
+
+    shown = rating(run, "--tenant", "acme", "--yes", **ruled)
+
+    now = json.loads(run("price", file, "--tenant", "acme", "--json", **ruled).stdout)["totals"]
+    asked = ("totals", "tenant", "--tenant", "acme", "--json")
+    [stored] = json.loads(run(*asked, **store).stdout)["totals"]
+    assert (stored["cost_usd"], stored["billed_calls"]) == (now["cost_usd"], now["billed_calls"])
+    assert shown["cost_after_usd"] == now["cost_usd"]
+    assert now["cost_usd"] != shown["cost_before_usd"]
 
 
 def test_stored_it_is_a_revision_of_its_own_and_what_was_stays_on_record(

@@ -2,7 +2,16 @@
 -- page begins after the last span of this one.
 SELECT * EXCEPT (stored_at)
 FROM spans FINAL
-WHERE (candidate OR isNotNull(call_kind))
+WHERE (
+        candidate
+        OR isNotNull(call_kind)
+        -- What a rule may price now, though none did when the span came.
+        OR arrayExists(
+            (name, value) -> has({rule_columns:Array(String)}, name) AND isNotNull(value),
+            ['tool_name', 'operation', 'provider', 'model', 'service_name'],
+            [tool_name, operation, provider, model, service_name]
+        )
+    )
     AND started_at >= ifNull({since:Nullable(DateTime64(9, 'UTC'))}, started_at)
     AND started_at < ifNull({until:Nullable(DateTime64(9, 'UTC'))}, started_at + INTERVAL 1 SECOND)
     AND tenant = ifNull({only_tenant:Nullable(String)}, tenant)
