@@ -8,7 +8,7 @@ from opentelemetry.util.types import AttributeValue
 from farebox import attributes
 from farebox.completion.tallies import Tally
 
-__all__ = ["ChatTally", "ResponseTally", "found_in", "tally_for"]
+__all__ = ["ChatTally", "ResponseTally", "answered", "found_in", "tally_for"]
 
 _UNIT_OF_ITEM: Final = {
     "web_search_call": "web_search",
@@ -36,6 +36,17 @@ def found_in(response: Any) -> dict[str, AttributeValue | None] | None:
         attributes.OPENAI_SERVICE_TIER: tier if isinstance(tier, str) else None,
         attributes.PROCESSING: "batch" if tier == "batch" else None,
         **_units(response),
+    }
+
+
+def answered(response: Any) -> dict[str, AttributeValue | None]:
+    """Return which model answered, and its tokens, cached ones and reasoning included."""
+    usage = getattr(response, "usage", None)
+    return {
+        attributes.RESPONSE_ID: _text(response, "id"),
+        attributes.RESPONSE_MODEL: _text(response, "model"),
+        attributes.INPUT_TOKENS: _tokens(usage, "prompt_tokens", "input_tokens"),
+        attributes.OUTPUT_TOKENS: _tokens(usage, "completion_tokens", "output_tokens"),
     }
 
 
@@ -96,3 +107,13 @@ def _details(usage: Any, *names: str) -> Any:
 def _count(details: Any, name: str) -> int | None:
     value = getattr(details, name, None)
     return value if isinstance(value, int) and value > 0 else None
+
+
+def _tokens(usage: Any, *names: str) -> int | None:
+    counts = (getattr(usage, name, None) for name in names)
+    return next((count for count in counts if isinstance(count, int)), None)
+
+
+def _text(response: Any, name: str) -> str | None:
+    value = getattr(response, name, None)
+    return value if isinstance(value, str) else None

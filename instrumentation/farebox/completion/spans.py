@@ -10,7 +10,7 @@ from opentelemetry.util.types import AttributeValue
 from farebox import attributes
 from farebox._guard import harmless
 
-__all__ = ["before_end", "call_span", "complete"]
+__all__ = ["before_end", "call_span", "complete", "complete_call"]
 
 _CALLS: Final = frozenset(
     {"chat", "text_completion", "generate_content", "embeddings", "responses", "completion"}
@@ -49,16 +49,33 @@ def complete(span: Span, found: Mapping[str, AttributeValue | None]) -> None:
 
     A span in OpenInference's words gets none of the standard ones: it would say some things twice.
     """
+    if not span.is_recording():
+        return
     foreign = _OPENINFERENCE_KIND in (getattr(span, "attributes", None) or {})
     said: dict[str, AttributeValue] = {
         name: value
         for name, value in found.items()
         if value is not None and not (foreign and name.startswith(_STANDARD_PREFIX))
     }
-    scope = getattr(span, "instrumentation_scope", None)
-    if scope is not None and str(scope.name).startswith(_INCLUSIVE):
+    if _counts_cached_as_input(span):
         said[attributes.TOKEN_SEMANTICS] = "inclusive"
     span.set_attributes(said)
+
+
+def complete_call(span: Span, answered: Mapping[str, AttributeValue | None]) -> None:
+    """Say what a call used as soon as its answer is there; None is not said.
+
+    The instrumentation says so itself of an answer that reaches the service. One that the SDK then
+    cannot parse is an error to it, without any usage, but has been billed. Only on spans that count
+    as `answered` does.
+    """
+    if _counts_cached_as_input(span):
+        complete(span, answered)
+
+
+def _counts_cached_as_input(span: Span) -> bool:
+    scope = getattr(span, "instrumentation_scope", None)
+    return scope is not None and str(scope.name).startswith(_INCLUSIVE)
 
 
 def before_end(span: Span, say: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 from farebox._guard import note_fault
 from farebox.completion import anthropic, openai
 from farebox.completion.anthropic_batches import BatchResults, reads_results
-from farebox.completion.spans import call_span, complete
+from farebox.completion.spans import call_span, complete, complete_call
 from farebox.completion.tallies import Tally
 from farebox.completion.versions import known_class, known_version
 from farebox.libraries import is_installed
@@ -26,11 +26,14 @@ __all__ = ["complete_anthropic", "complete_openai", "leave_anthropic", "leave_op
 class _Api:
     sdk: str
     found_in: Callable[[Any], Mapping[str, AttributeValue | None] | None]
+    answered: Callable[[Any], Mapping[str, AttributeValue | None]]
     tally_for: Callable[[str], type[Tally] | None]
 
 
-_OPENAI: Final = _Api("openai", openai.found_in, openai.tally_for)
-_ANTHROPIC: Final = _Api("anthropic", anthropic.found_in, anthropic.tally_for)
+_OPENAI: Final = _Api("openai", openai.found_in, openai.answered, openai.tally_for)
+_ANTHROPIC: Final = _Api("anthropic", anthropic.found_in, anthropic.answered, anthropic.tally_for)
+_RAW_HEADER: Final = "x-stainless-raw-response"
+"""Says of a request that its caller wants the response as it came; `stream`: also unread."""
 _originals: dict[str, list[tuple[Any, str, Any]]] = {"openai": [], "anthropic": []}
 
 
@@ -39,9 +42,9 @@ def complete_openai() -> bool:
     if not known_version("openai", "openai", range(1, 4)):
         return False
     _follow(_OPENAI, known_class("openai._response", "BaseAPIResponse", "_parse"))
-    raw = known_class("openai._legacy_response", "LegacyAPIResponse", "_parse", "parse")
+    raw = known_class("openai._legacy_response", "LegacyAPIResponse", "_parse")
     _follow(_OPENAI, raw)
-    _follow_raw(raw)
+    _follow_raw(_OPENAI, raw)
     return True
 
 
@@ -49,10 +52,12 @@ def complete_anthropic() -> bool:
     """Complete what the Anthropic SDK's calls used; False if it is not installed."""
     if not known_version("anthropic", "anthropic", range(0, 3)):
         return False
-    _follow(_ANTHROPIC, known_class("anthropic._response", "BaseAPIResponse", "_parse"))
+    raw = known_class("anthropic._response", "BaseAPIResponse", "_parse")
+    _follow(_ANTHROPIC, raw)
     if is_installed("anthropic._legacy_response"):  # below 2.0
-        legacy = known_class("anthropic._legacy_response", "LegacyAPIResponse", "_parse")
-        _follow(_ANTHROPIC, legacy)
+        raw = known_class("anthropic._legacy_response", "LegacyAPIResponse", "_parse")
+        _follow(_ANTHROPIC, raw)
+    _follow_raw(_ANTHROPIC, raw)
     return True
 
 
@@ -90,27 +95,32 @@ def _follow(api: _Api, owner: Any) -> None:
     owner._parse = parse_and_look
 
 
-def _follow_raw(owner: Any) -> None:
+def _follow_raw(api: _Api, owner: Any) -> None:
     """Have a raw response parsed while its span is open: whoever asked for it may do so later.
 
-    It keeps what it parsed, so that nothing is parsed twice.
+    Without the parser of the caller's own, which may fail, and which is the caller's to run.
     """
-    if any(name == "__init__" for _, name, _ in _originals["openai"]):
+    if any(name == "__init__" for _, name, _ in _originals[api.sdk]):
         return
     initialise = owner.__init__
-    _originals["openai"].append((owner, "__init__", initialise))
+    _originals[api.sdk].append((owner, "__init__", initialise))
 
     @wraps(initialise)
     def initialise_and_parse(self: Any, *args: Any, **kwargs: Any) -> None:
         initialise(self, *args, **kwargs)
         try:
-            kind = self.http_response.headers.get("content-type", "")
-            if call_span() is not None and kind.startswith("application/json"):
-                self.parse()
+            if _is_raw(self.http_response) and call_span() is not None:
+                self._parse()
         except Exception as error:  # the caller parses for itself, and sees for itself
-            note_fault("openai raw response", error)
+            note_fault(f"{api.sdk} raw response", error)
 
     owner.__init__ = initialise_and_parse
+
+
+def _is_raw(http: Any) -> bool:
+    asked = http.request.headers.get(_RAW_HEADER, "")
+    kind = http.headers.get("content-type", "")
+    return asked not in ("", "stream") and str(kind).startswith("application/json")
 
 
 def _look(api: _Api, response: Any, parsed: Any) -> None:
@@ -130,6 +140,7 @@ def _look(api: _Api, response: Any, parsed: Any) -> None:
     found = api.found_in(parsed)
     if found is not None:
         complete(span, found)
+        complete_call(span, api.answered(parsed))
 
 
 class _Watched(Iterator[Any], AsyncIterator[Any]):
