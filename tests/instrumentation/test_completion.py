@@ -118,6 +118,39 @@ def test_a_stream_that_ends_without_its_usage_is_estimated(
     }
 
 
+@pytest.mark.parametrize(
+    ("read", "output", "estimated"), [(1, 30, True), (2, 60, None), (3, 60, None)]
+)
+def test_usage_that_grows_with_each_chunk_is_an_estimate_until_the_choice_ends(
+    service: Any, read: int, output: int, estimated: bool | None
+) -> None:
+    chunks = [
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "gpt-4o",
+            "choices": [{"index": 0, "delta": {"content": "word"}, "finish_reason": reason}],
+            "usage": {"prompt_tokens": 1000, "completion_tokens": told, "total_tokens": 1060},
+        }
+        for told, reason in ((30, None), (60, "stop"))
+    ]
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+    answer = httpx2.Response(200, text=body, headers={"content-type": "text/event-stream"})
+    transport = httpx2.MockTransport(lambda request: answer)
+    with openai.OpenAI(api_key="unused", http_client=httpx2.Client(transport=transport)) as client:
+        stream = client.chat.completions.create(model="gpt-4o", messages=ASKED, stream=True)
+        for _ in range(read):
+            next(stream, None)
+        stream.close()
+
+    assert _usage(service.only()) == {
+        "input_tokens": 1000,
+        "output_tokens": output,
+        "estimated": estimated,
+    }
+
+
 def test_a_stream_read_to_its_end_is_not_estimated(service: Any, double: ProviderDouble) -> None:
     async def main() -> list[str]:
         double.script(Reply(text=_TEXT, tokens=OPENAI_TOKENS))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from farebox import attributes
@@ -51,19 +52,37 @@ def answered(response: Any) -> dict[str, AttributeValue | None]:
 
 
 class ChatTally(Tally):
-    """Watches the chunks of a chat completion."""
+    """Watches the chunks of a chat completion.
+
+    OpenAI tells the usage in a last chunk of its own. Others that speak its language tell it with
+    every chunk, as it grows: it is final once each choice has said why it ends.
+    """
+
+    def __init__(self, span: Span, request: Any) -> None:
+        super().__init__(span, request)
+        self._begun: set[int] = set()
+        self._ended: set[int] = set()
 
     def see(self, chunk: Any) -> None:
         """Take note of a chunk as it passes."""
-        found = found_in(chunk)
-        if found is not None:
-            self._settle(found)
-        for choice in getattr(chunk, "choices", None) or ():
+        choices = getattr(chunk, "choices", None) or ()
+        for choice in choices:
+            self._begun.add(choice.index)
+            if getattr(choice, "finish_reason", None):
+                self._ended.add(choice.index)
             delta = getattr(choice, "delta", None)
             self._wrote(getattr(delta, "content", None))
             self._wrote(getattr(delta, "refusal", None))
             for call in getattr(delta, "tool_calls", None) or ():
                 self._wrote(getattr(getattr(call, "function", None), "arguments", None))
+        found = found_in(chunk)
+        if found is not None:
+            self._so_far = found
+            self._input_tokens = _tokens(chunk.usage, "prompt_tokens")
+            self._output_tokens = _tokens(chunk.usage, "completion_tokens") or 0
+        whole = bool(self._begun) and self._begun == self._ended
+        if self._so_far and (whole or (found is not None and not choices)):
+            self._settle(self._so_far)
 
 
 class ResponseTally(Tally):
