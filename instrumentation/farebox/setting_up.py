@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -34,6 +35,10 @@ _CONTENT_SWITCHES: Final = {
 }
 """Each instrumentation's own switch: its value without and with the text of conversations.
 Traceloop's and OpenInference's record it unless told not to."""
+
+
+_exporting: Final[WeakKeyDictionary[TracerProvider, set[str]]] = WeakKeyDictionary()
+"""The endpoints that each provider sends to already, by farebox's doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +134,14 @@ def _complete(library: libraries.Library) -> None:
 def _provider(request: _Request) -> tuple[str, TracerProvider]:
     found = request.tracer_provider or trace.get_tracer_provider()
     if not isinstance(found, TracerProvider):
-        return "created", _created(request)
-    if request.endpoint:
+        created = _created(request)
+        if request.endpoint:
+            _exporting[created] = {request.endpoint}
+        return "created", created
+    if request.endpoint and request.endpoint not in _exporting.setdefault(found, set()):
         _export_to(found, request.endpoint, request.redact)
-    elif request.redact:
+        _exporting[found].add(request.endpoint)
+    elif request.redact and not request.endpoint:
         say_once("redact: the TracerProvider is not farebox's; its exporters see all of the text")
     return "joined", found
 

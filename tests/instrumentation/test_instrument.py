@@ -54,6 +54,28 @@ def test_instrumenting_twice_changes_nothing(emitted: Any) -> None:
     assert len(emitted.provider._active_span_processor._span_processors) == processors
 
 
+@pytest.mark.parametrize("set_up_by", ["farebox", "the service"])
+def test_spans_are_sent_once_to_an_endpoint_that_is_named_twice(set_up_by: str) -> None:
+    program = """
+import sys
+import farebox
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+if sys.argv[1] == "the service":
+    trace.set_tracer_provider(TracerProvider())
+for _ in range(2):
+    farebox.instrument("service", endpoint="http://127.0.0.1:9", only=())
+processors = trace.get_tracer_provider()._active_span_processor._span_processors
+print(sum(isinstance(processor, BatchSpanProcessor) for processor in processors))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, set_up_by], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "1\n"
+
+
 @pytest.fixture
 def openai_as_it_was() -> Iterator[None]:
     """Traceloop's instrumentation leaves the SDK wrapped when it is turned off."""
