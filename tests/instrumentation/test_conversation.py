@@ -123,6 +123,22 @@ def test_a_decorated_coroutine_and_a_decorated_stream_stay_what_they_are(emitted
     }
 
 
+def test_a_coroutine_that_a_plain_function_returns_is_in_its_conversation() -> None:
+    async def answer() -> str | None:
+        await asyncio.sleep(0)
+        held = farebox.current_conversation()
+        return held.id if held else None
+
+    class Answerer:
+        async def __call__(self) -> str | None:
+            return await answer()
+
+    decorated = farebox.conversation("c1")(Answerer())
+
+    assert asyncio.run(decorated()) == "c1"
+    assert farebox.current_conversation() is None
+
+
 def test_a_decorated_generator_takes_and_gives_what_the_bare_one_does() -> None:
     @farebox.conversation("c1")
     def echo() -> Iterator[str]:
