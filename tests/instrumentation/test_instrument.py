@@ -13,6 +13,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanContext, StatusCode
 
 import farebox
 from farebox import attributes, libraries, setting_up
@@ -232,7 +233,9 @@ def test_a_redactor_sees_every_text_before_it_leaves() -> None:
 
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(RedactingSpanExporter(exporter, redact)))
-    with provider.get_tracer("t").start_as_current_span("call") as span:
+    link = Link(SpanContext(1, 2, is_remote=False), {"text": "4111", "secret": "s"})
+    with provider.get_tracer("t").start_as_current_span("call", links=[link]) as span:
+        span.set_status(StatusCode.ERROR, "no such card: 4111")
         span.set_attributes({"text": "card 4111", "secret": "s", "poison": "p", "number": 4111})
         span.set_attribute("texts", ["4111", "none"])
         span.add_event("said", {"text": "4111", "secret": "s"})
@@ -240,6 +243,9 @@ def test_a_redactor_sees_every_text_before_it_leaves() -> None:
     (redacted,) = exporter.get_finished_spans()
     assert redacted.attributes == {"text": "card ****", "number": 4111, "texts": ("****", "none")}
     assert [dict(event.attributes or {}) for event in redacted.events] == [{"text": "****"}]
+    assert [dict(link.attributes or {}) for link in redacted.links] == [{"text": "****"}]
+    assert redacted.status.status_code is StatusCode.ERROR
+    assert redacted.status.description == "no such card: ****"
     assert (redacted.name, redacted.context) == ("call", span.get_span_context())
 
 
