@@ -21,7 +21,7 @@ from farebox.stamping import stamp_spans_of
 from farebox.standing import Status, note_choice, note_completion, remember, status
 from farebox.threads import follow_executors, leave_executors
 
-__all__ = ["instrument", "join", "uninstrument"]
+__all__ = ["instrument", "join", "switch_content", "uninstrument"]
 
 _logger = logging.getLogger("farebox")
 
@@ -71,8 +71,7 @@ def instrument(  # noqa: PLR0913 - one keyword per decision of the service
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             remember(Status(provider="disabled"))
             return status()
-        for switch, (without, with_content) in _CONTENT_SWITCHES.items():
-            os.environ.setdefault(switch, with_content if capture_content else without)
+        switch_content(on=capture_content)
         how, provider = _provider(_Request(service_name, endpoint, redact, tracer_provider))
         fields = frozenset(baggage_fields)
         use_settings(Settings(accept_baggage, fields, tracer_provider=tracer_provider))
@@ -80,6 +79,12 @@ def instrument(  # noqa: PLR0913 - one keyword per decision of the service
     except Exception as error:  # a service that is not instrumented is still a service
         note_fault("instrument", error)
     return status()
+
+
+def switch_content(*, on: bool) -> None:
+    """Let instrumentations record the text of conversations or not, where nobody has said yet."""
+    for switch, (without, with_content) in _CONTENT_SWITCHES.items():
+        os.environ.setdefault(switch, with_content if on else without)
 
 
 def join(provider: TracerProvider | None = None) -> Status:

@@ -225,6 +225,21 @@ def test_no_text_is_recorded_unless_asked_for(
     assert os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] == "SPAN_ONLY"
 
 
+def test_no_text_is_recorded_either_where_a_loader_turns_instrumentations_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from farebox.distro import FareboxDistro  # noqa: PLC0415
+
+    switches = setting_up._CONTENT_SWITCHES
+    for name in switches:
+        monkeypatch.delenv(name, raising=False)
+    FareboxDistro().configure()
+
+    assert {name: os.environ[name] for name in switches} == {
+        name: without for name, (without, _) in switches.items()
+    }
+
+
 def test_a_redactor_sees_every_text_before_it_leaves() -> None:
     def redact(name: str, text: str) -> str | None:
         if name == "poison":
