@@ -176,6 +176,43 @@ def test_streams_keep_their_type_and_raw_responses_their_content(
     assert [span.attributes.get("farebox.usage.web_search") for span in service.spans] == [1, None]
 
 
+def _stream_of_raw(client: openai.OpenAI, **asked: Any) -> list[Any]:
+    return list(client.responses.with_raw_response.create(**asked, stream=True).parse())
+
+
+def _stream_of_streaming(client: openai.OpenAI, **asked: Any) -> list[Any]:
+    with client.responses.with_streaming_response.create(**asked, stream=True) as response:
+        return list(response.parse())
+
+
+def _cut_stream_of_raw(client: openai.OpenAI, **asked: Any) -> None:
+    stream = client.responses.with_raw_response.create(**asked, stream=True).parse()
+    next(stream)
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (_stream_of_raw, (2, None)),
+        (_stream_of_streaming, (2, None)),
+        (_cut_stream_of_raw, (None, True)),
+    ],
+)
+def test_a_stream_that_comes_out_of_a_raw_response_is_completed(
+    service: Any, double: ProviderDouble, ask: Any, said: Any
+) -> None:
+    double.script(Reply(text="21 degrees", tokens=OPENAI_TOKENS, web_searches=2))
+    with openai_client(double) as client:
+        ask(client, model="gpt-4o", input="hello")
+
+    found = service.only()
+    assert (
+        found.get("farebox.usage.web_search"),
+        found.get(attributes.USAGE_ESTIMATED),
+    ) == said
+
+
 class _Forecast(pydantic.BaseModel):
     city: str
 
