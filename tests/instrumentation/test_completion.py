@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import importlib
 import json
 from typing import Any
 
@@ -254,6 +255,25 @@ def test_an_answer_that_the_sdk_cannot_parse_costs_what_was_billed(
     (call,) = price_report([service.otlp()], load_rules(Config()))["calls"]
     assert (call["cost_usd"], call["cost_status"]) == (billed_usd, "exact")
     assert farebox.status().faults == ()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_answer_that_cannot_be_parsed_costs_the_same_on_openinferences_span(
+    emitted: Any, double: ProviderDouble
+) -> None:
+    instrumentor = importlib.import_module("openinference.instrumentation.openai")
+    other = instrumentor.OpenAIInstrumentor()
+    other.instrument(tracer_provider=emitted.provider)
+    try:
+        farebox.instrument(tracer_provider=emitted.provider, only=("openai",))
+        double.script(Reply(text="no JSON", tokens=OPENAI_TOKENS))
+        with openai_client(double) as client, pytest.raises(pydantic.ValidationError):
+            client.chat.completions.parse(**_OPENAI_PARSES)
+    finally:
+        other.uninstrument()
+
+    (call,) = price_report([emitted.otlp()], load_rules(Config()))["calls"]
+    assert (call["cost_usd"], call["cost_status"]) == ("0.0059675", "exact")
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

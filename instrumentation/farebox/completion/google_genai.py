@@ -78,9 +78,8 @@ class _Call:
             # The instrumentation leaves out what tools put into the prompt, and says nothing of an
             # answer where the request after it failed.
             model = self._requests[0].said.get(attributes.RESPONSE_MODEL)
-            spans.complete_call(
-                self._span, {**_total(self._requests), attributes.RESPONSE_MODEL: model}
-            )
+            said = {**_total(self._requests), attributes.RESPONSE_MODEL: model}
+            spans.complete_call(self._span, said, read_alike=False)
 
 
 class _Streamed:

@@ -17,6 +17,14 @@ _CALLS: Final = frozenset(
 )
 _OPENINFERENCE_KIND: Final = "openinference.span.kind"
 _OPENINFERENCE_CALLS: Final = frozenset({"LLM", "EMBEDDING"})
+_OPENINFERENCE_NAMES: Final = {
+    attributes.RESPONSE_MODEL: "llm.model_name",
+    attributes.INPUT_TOKENS: "llm.token_count.prompt",
+    attributes.OUTPUT_TOKENS: "llm.token_count.completion",
+    attributes.CACHE_READ_TOKENS: "llm.token_count.prompt_details.cache_read",
+    attributes.CACHE_WRITE_TOKENS: "llm.token_count.prompt_details.cache_write",
+    attributes.REASONING_TOKENS: "llm.token_count.completion_details.reasoning",
+}
 _TRACELOOP_KIND: Final = "llm.request.type"
 _STANDARD_PREFIX: Final = "gen_ai."
 
@@ -62,15 +70,21 @@ def complete(span: Span, found: Mapping[str, AttributeValue | None]) -> None:
     span.set_attributes(said)
 
 
-def complete_call(span: Span, answered: Mapping[str, AttributeValue | None]) -> None:
+def complete_call(
+    span: Span, answered: Mapping[str, AttributeValue | None], *, read_alike: bool
+) -> None:
     """Say what a call used as soon as its answer is there; None is not said.
 
     The instrumentation says so itself of an answer that reaches the service. One that the SDK then
-    cannot parse is an error to it, without any usage, but has been billed. Only on spans that count
-    as `answered` does.
+    cannot parse is an error to it, without any usage, but has been billed. `read_alike`: whether
+    all instrumentations count an API's tokens as `answered` does, not only those seen to do so.
     """
-    if _counts_cached_as_input(span):
-        complete(span, answered)
+    if not (read_alike or _counts_cached_as_input(span)) or not span.is_recording():
+        return
+    foreign = _OPENINFERENCE_KIND in (getattr(span, "attributes", None) or {})
+    names = _OPENINFERENCE_NAMES if foreign else {name: name for name in answered}
+    said = {names[name]: value for name, value in answered.items() if name in names}
+    span.set_attributes({name: value for name, value in said.items() if value is not None})
 
 
 def _counts_cached_as_input(span: Span) -> bool:

@@ -143,7 +143,7 @@ def _look(api: _Api, response: Any, parsed: Any) -> None:
     found = api.found_in(parsed)
     if found is not None:
         complete(span, found)
-        complete_call(span, api.answered(parsed))
+        complete_call(span, {**found, **api.answered(parsed)}, read_alike=api is _OPENAI)
 
 
 class _Watched(Iterator[Any], AsyncIterator[Any]):
