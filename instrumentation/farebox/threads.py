@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import Any
 
+from opentelemetry import context as otel_context
+
 from farebox._guard import note_fault
-from farebox.carrying import carry
+from farebox.carrying import in_context_of
 
 __all__ = ["follow_executors", "leave_executors"]
 
@@ -40,8 +42,10 @@ def leave_executors() -> None:
 
 
 def _carried(work: Any) -> Any:
+    context = otel_context.get_current()
     try:
-        return carry(work)
+        # Work is called, also where it could be iterated over.
+        return in_context_of(work, lambda args, kwargs: context)
     except Exception as error:  # the work itself matters more than what it belongs to
         note_fault("executor", error)
         return work

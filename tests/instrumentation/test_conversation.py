@@ -212,6 +212,23 @@ def test_work_given_to_an_executor_is_in_the_conversation_of_who_gave_it(emitted
     }
 
 
+def test_work_that_could_be_iterated_over_is_called_by_an_executor() -> None:
+    class Work(Iterator[int]):
+        def __next__(self) -> int:
+            raise StopIteration
+
+        def __call__(self) -> str | None:
+            held = farebox.current_conversation()
+            return held.id if held else None
+
+    follow_executors()
+    try:
+        with ThreadPoolExecutor() as pool, farebox.conversation("c1"):
+            assert pool.submit(Work()).result() == "c1"
+    finally:
+        leave_executors()
+
+
 def test_a_carried_generator_read_after_its_block_is_still_in_its_conversation(
     emitted: Any,
 ) -> None:
