@@ -114,11 +114,14 @@ async def _awaited(coroutine: Any, context: Context) -> Any:
 
 def _call(function: Any, context_of: Any) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        token = otel_context.attach(context_of(args, kwargs))
+        context = context_of(args, kwargs)
+        token = otel_context.attach(context)
         try:
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
         finally:
             otel_context.detach(token)
+        # A coroutine function that another decorator has made a plain one has not run yet.
+        return _awaited(result, context) if inspect.iscoroutine(result) else result
 
     return call
 

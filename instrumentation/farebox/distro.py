@@ -16,6 +16,7 @@ class FareboxDistro(BaseDistro):  # type: ignore[misc]
 
     def _configure(self, **kwargs: Any) -> None:
         os.environ.setdefault("OTEL_TRACES_EXPORTER", "otlp")
+        setting_up.switch_content(on=False)
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Turn an instrumentor on, unless a preferred one records the same library."""

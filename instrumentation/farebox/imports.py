@@ -17,6 +17,8 @@ __all__ = ["forget_imports", "when_imported"]
 
 _waiting: Final[dict[str, Callable[[], None]]] = {}
 _finding: Final = threading.local()
+_FOLLOWED: Final = "_farebox_follows"
+"""Attribute of a loader's `exec_module` that is followed already."""
 
 
 def when_imported(module: str, act: Callable[[], None]) -> bool:
@@ -49,7 +51,7 @@ class _Finder(MetaPathFinder):
         try:
             spec = _found_by_others(fullname, path, target)
             if spec is not None and spec.loader is not None:
-                _follow(spec.loader, fullname)
+                _follow(spec.loader)
             return spec
         except Exception as error:  # the import itself goes on without us
             note_fault("import", error)
@@ -73,17 +75,22 @@ def _found_by_others(
     return None
 
 
-def _follow(loader: Any, fullname: str) -> None:
+def _follow(loader: Any) -> None:
+    # One loader may stand for many modules (that of an archive does), and what was found may be
+    # found again, by a check whether it is installed, before anybody imports it.
+    if hasattr(loader.exec_module, _FOLLOWED):
+        return
     execute = loader.exec_module
 
     def execute_and_act(module: ModuleType) -> None:
         # The loader is seen as it was by whoever asks the module for it.
-        del loader.exec_module
+        vars(loader).pop("exec_module", None)
         execute(module)
-        act = _waiting.pop(fullname, None)
+        act = _waiting.pop(module.__name__, None)
         if act is not None:
-            _run(fullname, act)
+            _run(module.__name__, act)
 
+    setattr(execute_and_act, _FOLLOWED, True)
     loader.exec_module = execute_and_act
 
 

@@ -16,6 +16,7 @@ from farebox.conversation_state import ATTRIBUTE_OF_FIELD, Conversation, as_text
 
 __all__ = [
     "conversation_from_baggage",
+    "conversation_from_headers",
     "headers",
     "with_baggage_of",
     "with_incoming",
@@ -72,6 +73,11 @@ def conversation_from_baggage(context: Context | None) -> Conversation | None:
         if key.startswith(EXTRA_PREFIX)
     }
     return Conversation().changed(given, extra) if given or extra else None
+
+
+def conversation_from_headers(carrier: Mapping[str, str]) -> Conversation | None:
+    """Return the conversation that `headers` of another place hold, if such are accepted."""
+    return conversation_from_baggage(W3CBaggagePropagator().extract(carrier, Context()))
 
 
 def with_incoming(carrier: Mapping[str, str], *, accept: bool = True) -> Context:

@@ -1,17 +1,21 @@
 """Spans go in; the same go out to an exporter, their text as the service's own hook leaves it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import Link, Status
 
 from farebox._guard import note_fault
 
 __all__ = ["RedactingSpanExporter", "Redactor"]
 
 Redactor: TypeAlias = Callable[[str, str], str | None]
-"""Gets the name and the text of an attribute; returns the text to keep, or None for nothing."""
+"""Gets the name and the text of an attribute; returns the text to keep, or None for nothing. The
+message of a span that failed is named otel.status_description."""
+
+_STATUS_DESCRIPTION: Final = "otel.status_description"
 
 
 class RedactingSpanExporter(SpanExporter):
@@ -44,13 +48,19 @@ class RedactingSpanExporter(SpanExporter):
                 Event(event.name, self._kept(event.attributes), event.timestamp)
                 for event in span.events
             ],
-            links=span.links,
+            links=[Link(link.context, self._kept(link.attributes)) for link in span.links],
             kind=span.kind,
-            status=span.status,
+            status=self._status(span.status),
             start_time=span.start_time,
             end_time=span.end_time,
             instrumentation_scope=span.instrumentation_scope,
         )
+
+    def _status(self, status: Status) -> Status:
+        # The message of an error may quote what was asked or answered.
+        if status.description is None:
+            return status
+        return Status(status.status_code, self._text(_STATUS_DESCRIPTION, status.description))
 
     def _kept(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         kept = {key: self._value(key, value) for key, value in (attributes or {}).items()}

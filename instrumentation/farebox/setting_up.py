@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -20,7 +21,7 @@ from farebox.stamping import stamp_spans_of
 from farebox.standing import Status, note_choice, note_completion, remember, status
 from farebox.threads import follow_executors, leave_executors
 
-__all__ = ["instrument", "join", "uninstrument"]
+__all__ = ["instrument", "join", "switch_content", "uninstrument"]
 
 _logger = logging.getLogger("farebox")
 
@@ -34,6 +35,10 @@ _CONTENT_SWITCHES: Final = {
 }
 """Each instrumentation's own switch: its value without and with the text of conversations.
 Traceloop's and OpenInference's record it unless told not to."""
+
+
+_exporting: Final[WeakKeyDictionary[TracerProvider, set[str]]] = WeakKeyDictionary()
+"""The endpoints that each provider sends to already, by farebox's doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,7 @@ def instrument(  # noqa: PLR0913 - one keyword per decision of the service
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             remember(Status(provider="disabled"))
             return status()
-        for switch, (without, with_content) in _CONTENT_SWITCHES.items():
-            os.environ.setdefault(switch, with_content if capture_content else without)
+        switch_content(on=capture_content)
         how, provider = _provider(_Request(service_name, endpoint, redact, tracer_provider))
         fields = frozenset(baggage_fields)
         use_settings(Settings(accept_baggage, fields, tracer_provider=tracer_provider))
@@ -75,6 +79,12 @@ def instrument(  # noqa: PLR0913 - one keyword per decision of the service
     except Exception as error:  # a service that is not instrumented is still a service
         note_fault("instrument", error)
     return status()
+
+
+def switch_content(*, on: bool) -> None:
+    """Let instrumentations record the text of conversations or not, where nobody has said yet."""
+    for switch, (without, with_content) in _CONTENT_SWITCHES.items():
+        os.environ.setdefault(switch, with_content if on else without)
 
 
 def join(provider: TracerProvider | None = None) -> Status:
@@ -129,10 +139,14 @@ def _complete(library: libraries.Library) -> None:
 def _provider(request: _Request) -> tuple[str, TracerProvider]:
     found = request.tracer_provider or trace.get_tracer_provider()
     if not isinstance(found, TracerProvider):
-        return "created", _created(request)
-    if request.endpoint:
+        created = _created(request)
+        if request.endpoint:
+            _exporting[created] = {request.endpoint}
+        return "created", created
+    if request.endpoint and request.endpoint not in _exporting.setdefault(found, set()):
         _export_to(found, request.endpoint, request.redact)
-    elif request.redact:
+        _exporting[found].add(request.endpoint)
+    elif request.redact and not request.endpoint:
         say_once("redact: the TracerProvider is not farebox's; its exporters see all of the text")
     return "joined", found
 

@@ -1,14 +1,18 @@
 """What an instrumentation leaves out of its span, and money depends on, is added to it."""
 
 import asyncio
+import gc
+import importlib
 import json
 from typing import Any
 
 import anthropic
 import httpx2
 import openai
+import pydantic
 import pytest
 from google import genai
+from google.genai.errors import ClientError
 from google.genai.types import GenerateContentConfig, HttpOptions
 
 import farebox
@@ -115,6 +119,39 @@ def test_a_stream_that_ends_without_its_usage_is_estimated(
     }
 
 
+@pytest.mark.parametrize(
+    ("read", "output", "estimated"), [(1, 30, True), (2, 60, None), (3, 60, None)]
+)
+def test_usage_that_grows_with_each_chunk_is_an_estimate_until_the_choice_ends(
+    service: Any, read: int, output: int, estimated: bool | None
+) -> None:
+    chunks = [
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "gpt-4o",
+            "choices": [{"index": 0, "delta": {"content": "word"}, "finish_reason": reason}],
+            "usage": {"prompt_tokens": 1000, "completion_tokens": told, "total_tokens": 1060},
+        }
+        for told, reason in ((30, None), (60, "stop"))
+    ]
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+    answer = httpx2.Response(200, text=body, headers={"content-type": "text/event-stream"})
+    transport = httpx2.MockTransport(lambda request: answer)
+    with openai.OpenAI(api_key="unused", http_client=httpx2.Client(transport=transport)) as client:
+        stream = client.chat.completions.create(model="gpt-4o", messages=ASKED, stream=True)
+        for _ in range(read):
+            next(stream, None)
+        stream.close()
+
+    assert _usage(service.only()) == {
+        "input_tokens": 1000,
+        "output_tokens": output,
+        "estimated": estimated,
+    }
+
+
 def test_a_stream_read_to_its_end_is_not_estimated(service: Any, double: ProviderDouble) -> None:
     async def main() -> list[str]:
         double.script(Reply(text=_TEXT, tokens=OPENAI_TOKENS))
@@ -138,6 +175,132 @@ def test_streams_keep_their_type_and_raw_responses_their_content(
         assert list(stream)[-1].response.output_text == "hi"
 
     assert [span.attributes.get("farebox.usage.web_search") for span in service.spans] == [1, None]
+
+
+def _stream_of_raw(client: openai.OpenAI, **asked: Any) -> list[Any]:
+    return list(client.responses.with_raw_response.create(**asked, stream=True).parse())
+
+
+def _stream_of_streaming(client: openai.OpenAI, **asked: Any) -> list[Any]:
+    with client.responses.with_streaming_response.create(**asked, stream=True) as response:
+        return list(response.parse())
+
+
+def _cut_stream_of_raw(client: openai.OpenAI, **asked: Any) -> None:
+    stream = client.responses.with_raw_response.create(**asked, stream=True).parse()
+    next(stream)
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (_stream_of_raw, (2, None)),
+        (_stream_of_streaming, (2, None)),
+        (_cut_stream_of_raw, (None, True)),
+    ],
+)
+def test_a_stream_that_comes_out_of_a_raw_response_is_completed(
+    service: Any, double: ProviderDouble, ask: Any, said: Any
+) -> None:
+    double.script(Reply(text="21 degrees", tokens=OPENAI_TOKENS, web_searches=2))
+    with openai_client(double) as client:
+        ask(client, model="gpt-4o", input="hello")
+
+    found = service.only()
+    assert (
+        found.get("farebox.usage.web_search"),
+        found.get(attributes.USAGE_ESTIMATED),
+    ) == said
+
+
+class _Forecast(pydantic.BaseModel):
+    city: str
+
+
+_OPENAI_PARSES = {"model": "gpt-4o", "messages": ASKED, "response_format": _Forecast}
+_ANTHROPIC_PARSES = {
+    "model": "claude-sonnet-4-6",
+    "max_tokens": 99,
+    "messages": ASKED,
+    "output_format": _Forecast,
+}
+
+
+@pytest.mark.parametrize(
+    ("ask", "billed_usd"),
+    [
+        (lambda o, a: o.chat.completions.parse(**_OPENAI_PARSES), "0.0059675"),
+        (lambda o, a: o.chat.completions.with_raw_response.parse(**_OPENAI_PARSES), "0.0059675"),
+        (
+            lambda o, a: o.responses.parse(model="gpt-4o", input="?", text_format=_Forecast),
+            "0.0059675",
+        ),
+        (lambda o, a: a.messages.parse(**_ANTHROPIC_PARSES), "0.0165288"),
+    ],
+    ids=["chat", "raw chat", "response", "message"],
+)
+def test_an_answer_that_the_sdk_cannot_parse_costs_what_was_billed(
+    service: Any, double: ProviderDouble, ask: Any, billed_usd: str
+) -> None:
+    tokens = ANTHROPIC_TOKENS if billed_usd == "0.0165288" else OPENAI_TOKENS
+    double.script(Reply(text="no JSON", tokens=tokens))
+    with (
+        openai_client(double) as openai_sdk,
+        anthropic_client(double) as anthropic_sdk,
+        pytest.raises(pydantic.ValidationError),
+    ):
+        ask(openai_sdk, anthropic_sdk)
+
+    (call,) = price_report([service.otlp()], load_rules(Config()))["calls"]
+    assert (call["cost_usd"], call["cost_status"]) == (billed_usd, "exact")
+    assert farebox.status().faults == ()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_answer_that_cannot_be_parsed_costs_the_same_on_openinferences_span(
+    emitted: Any, double: ProviderDouble
+) -> None:
+    instrumentor = importlib.import_module("openinference.instrumentation.openai")
+    other = instrumentor.OpenAIInstrumentor()
+    other.instrument(tracer_provider=emitted.provider)
+    try:
+        farebox.instrument(tracer_provider=emitted.provider, only=("openai",))
+        double.script(Reply(text="no JSON", tokens=OPENAI_TOKENS))
+        with openai_client(double) as client, pytest.raises(pydantic.ValidationError):
+            client.chat.completions.parse(**_OPENAI_PARSES)
+    finally:
+        other.uninstrument()
+
+    (call,) = price_report([emitted.otlp()], load_rules(Config()))["calls"]
+    assert (call["cost_usd"], call["cost_status"]) == ("0.0059675", "exact")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_raw_message_is_completed_whether_or_not_it_is_parsed(
+    service: Any, double: ProviderDouble, asynchronous: bool
+) -> None:
+    double.script(Reply(tokens=ANTHROPIC_TOKENS, web_searches=2, inference_geo="us"))
+    asked = {"model": "claude-sonnet-4-6", "max_tokens": 9, "messages": ASKED}
+
+    async def ask() -> None:
+        async with anthropic.AsyncAnthropic(api_key="unused", base_url=double.url) as client:
+            await client.messages.with_raw_response.create(**asked)
+
+    if asynchronous:
+        asyncio.run(ask())
+    else:
+        with anthropic_client(double) as client:
+            client.messages.with_raw_response.create(**asked)
+
+    assert {
+        name: value for name, value in service.only().items() if name.startswith("farebox.")
+    } == {
+        "farebox.usage.cache_write_5m_tokens": 1536,
+        "farebox.usage.cache_write_1h_tokens": 512,
+        "farebox.usage.web_search": 2,
+        "farebox.inference_geo": "us",
+    }
 
 
 @pytest.mark.parametrize("times_read", [1, 2])
@@ -215,6 +378,137 @@ def test_every_request_of_an_automatic_function_call_is_billed(emitted: Any, ask
     # Per million 0.30 in, 0.03 cached, 2.50 out: 703 + 520 in, 1280 cached, 280 + 44 out.
     assert (conversation["cost_usd"], conversation["cost_status"]) == ("0.0012153", "exact")
     assert farebox.status().faults == ()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_functions_of_a_configuration_that_is_used_again_leave_the_cost_exact(
+    emitted: Any,
+) -> None:
+    farebox.instrument(tracer_provider=emitted.provider, only=("google-genai",))
+    with running_gemini() as gemini, farebox.conversation("c1"):
+        client = genai.Client(api_key="unused", http_options=HttpOptions(base_url=gemini.url))
+        config = GenerateContentConfig(tools=[weather])
+        for _ in range(2):
+            gemini.answer(1000, 100, name="weather", args={"city": "Paris"})
+            gemini.answer(1000, 100)
+            client.models.generate_content(
+                model="gemini-2.5-flash", contents="Paris?", config=config
+            )
+
+    (conversation,) = price_report([emitted.otlp()], load_rules(Config()))["conversations"]
+    # Four requests, each of 1000 in at 0.30 and 100 out at 2.50 per million.
+    assert (conversation["cost_usd"], conversation["cost_status"]) == ("0.0022", "exact")
+
+
+def _gemini(*answers: list[dict[str, Any]] | None) -> genai.Client:
+    """Return a client that is answered with the chunks of each in turn, None with an error."""
+    waiting = list(answers)
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        chunks = waiting.pop(0)
+        if chunks is None:
+            return httpx2.Response(400, json={"error": {"code": 400, "message": "no"}})
+        if "stream" not in request.url.path:
+            return httpx2.Response(200, json=chunks[-1])
+        body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+        return httpx2.Response(200, text=body)
+
+    transport = httpx2.MockTransport(answer)
+    options = HttpOptions(
+        httpx_client=httpx2.Client(transport=transport),
+        httpx_async_client=httpx2.AsyncClient(transport=transport),
+    )
+    return genai.Client(api_key="unused", http_options=options)
+
+
+def _chunk(candidates: int, part: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "candidates": [{"content": {"role": "model", "parts": [part]}, **more}],
+        "modelVersion": "gemini-2.5-flash",
+        "usageMetadata": {"promptTokenCount": 1000, "candidatesTokenCount": candidates},
+    }
+
+
+_WORDS = [_chunk(100, {"text": "a"}), _chunk(200, {"text": "b"}, finishReason="STOP")]
+_WANTS_WEATHER = [
+    _chunk(
+        40, {"functionCall": {"name": "weather", "args": {"city": "Paris"}}}, finishReason="STOP"
+    )
+]
+
+
+async def _two_chunks(client: genai.Client, **asked: Any) -> Any:
+    chunks = client.models.generate_content_stream(**asked)
+    return [next(chunks), next(chunks)] and chunks
+
+
+async def _one_chunk(client: genai.Client, **asked: Any) -> Any:
+    chunks = client.models.generate_content_stream(**asked)
+    return next(chunks) and chunks
+
+
+async def _one_async_chunk(client: genai.Client, **asked: Any) -> Any:
+    chunks = await client.aio.models.generate_content_stream(**asked)
+    return await anext(chunks) and chunks
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize(
+    ("ask", "answers", "said_usd", "status"),
+    [
+        # 1000 at 0.30 and the output seen at 2.50 per million.
+        (_one_chunk, [_WORDS], "0.00055", "estimated"),
+        (_one_async_chunk, [_WORDS], "0.00055", "estimated"),
+        (_two_chunks, [_WORDS], "0.0008", "exact"),
+        # The first request, which asked for a function, was read to its end.
+        (_two_chunks, [_WANTS_WEATHER, _WORDS], "0.00095", "estimated"),
+    ],
+)
+def test_what_a_stream_of_gemini_said_before_it_was_cut_is_an_estimate(  # noqa: PLR0917
+    emitted: Any, ask: Any, answers: Any, said_usd: str, status: str, closed: bool
+) -> None:
+    farebox.instrument(tracer_provider=emitted.provider, only=("google-genai",))
+    config = GenerateContentConfig(tools=[weather])
+
+    async def main() -> None:
+        chunks = await ask(
+            _gemini(*answers), model="gemini-2.5-flash", contents="Paris?", config=config
+        )
+        if closed:
+            await chunks.aclose() if hasattr(chunks, "aclose") else chunks.close()
+        del chunks
+
+    with farebox.conversation("c1"):
+        asyncio.run(main())
+    gc.collect()
+
+    (conversation,) = price_report([emitted.otlp()], load_rules(Config()))["conversations"]
+    assert (conversation["cost_usd"], conversation["cost_status"]) == (said_usd, status)
+    assert farebox.status().faults == ()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_request_is_billed_where_the_one_after_its_function_fails(emitted: Any) -> None:
+    farebox.instrument(tracer_provider=emitted.provider, only=("google-genai",))
+    config = GenerateContentConfig(tools=[weather])
+    with farebox.conversation("c1"), pytest.raises(ClientError):
+        _gemini(_WANTS_WEATHER, None).models.generate_content(
+            model="gemini-2.5-flash", contents="Paris?", config=config
+        )
+
+    (conversation,) = price_report([emitted.otlp()], load_rules(Config()))["conversations"]
+    # 1000 at 0.30 and 40 at 2.50 per million.
+    assert (conversation["cost_usd"], conversation["cost_status"]) == ("0.0004", "exact")
+
+
+def test_what_tools_put_into_a_prompt_is_input(emitted: Any) -> None:
+    farebox.instrument(tracer_provider=emitted.provider, only=("google-genai",))
+    answer = _chunk(40, {"text": "a"}, finishReason="STOP")
+    answer["usageMetadata"]["toolUsePromptTokenCount"] = 5000
+    _gemini([answer]).models.generate_content(model="gemini-2.5-flash", contents="example.com?")
+
+    assert _usage(emitted.only()) == {"input_tokens": 6000, "output_tokens": 40, "estimated": None}
 
 
 def test_nothing_is_added_to_spans_that_are_no_calls(service: Any, double: ProviderDouble) -> None:

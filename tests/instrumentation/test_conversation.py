@@ -3,12 +3,14 @@
 import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry import trace
 
 import farebox
 from farebox import attributes
@@ -123,6 +125,22 @@ def test_a_decorated_coroutine_and_a_decorated_stream_stay_what_they_are(emitted
     }
 
 
+def test_a_coroutine_that_a_plain_function_returns_is_in_its_conversation() -> None:
+    async def answer() -> str | None:
+        await asyncio.sleep(0)
+        held = farebox.current_conversation()
+        return held.id if held else None
+
+    class Answerer:
+        async def __call__(self) -> str | None:
+            return await answer()
+
+    decorated = farebox.conversation("c1")(Answerer())
+
+    assert asyncio.run(decorated()) == "c1"
+    assert farebox.current_conversation() is None
+
+
 def test_a_decorated_generator_takes_and_gives_what_the_bare_one_does() -> None:
     @farebox.conversation("c1")
     def echo() -> Iterator[str]:
@@ -194,6 +212,49 @@ def test_work_given_to_an_executor_is_in_the_conversation_of_who_gave_it(emitted
         "c": "from a task",
         "d": "from a task",
     }
+
+
+def _held_here() -> tuple[str | None, str | None, int]:
+    held = farebox.current_conversation() or farebox.Conversation()
+    return held.id, held.user, trace.get_current_span().get_span_context().trace_id
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking where threads run
+def test_work_of_a_shared_pool_of_processes_is_in_the_conversation_of_who_gave_it(
+    emitted: Any, method: str
+) -> None:
+    follow_executors()
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
+            for name in ("c1", "c2"):
+                with (
+                    farebox.conversation(name, user=f"of {name}"),
+                    emitted.tracer.start_as_current_span("request") as span,
+                ):
+                    expected = (name, f"of {name}", span.get_span_context().trace_id)
+                    assert pool.submit(_held_here).result() == expected
+                    assert list(pool.map(str, [1, 2])) == ["1", "2"]
+            assert pool.submit(_held_here).result() == (None, None, 0)
+    finally:
+        leave_executors()
+
+
+def test_work_that_could_be_iterated_over_is_called_by_an_executor() -> None:
+    class Work(Iterator[int]):
+        def __next__(self) -> int:
+            raise StopIteration
+
+        def __call__(self) -> str | None:
+            held = farebox.current_conversation()
+            return held.id if held else None
+
+    follow_executors()
+    try:
+        with ThreadPoolExecutor() as pool, farebox.conversation("c1"):
+            assert pool.submit(Work()).result() == "c1"
+    finally:
+        leave_executors()
 
 
 def test_a_carried_generator_read_after_its_block_is_still_in_its_conversation(

@@ -113,7 +113,7 @@ def test_work_is_done_when_its_conversation_cannot_be_carried(
     monkeypatch: pytest.MonkeyPatch, emitted: Any
 ) -> None:
     follow_executors()
-    monkeypatch.setattr("farebox.threads.carry", _fail)
+    monkeypatch.setattr("farebox.threads.in_context_of", _fail)
 
     with ThreadPoolExecutor() as pool:
         assert pool.submit(str, "done").result() == "done"

@@ -3,7 +3,15 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
+
+import pytest
+
+from farebox.imports import forget_imports, when_imported
 
 _BARE = """
 import json, sys
@@ -98,3 +106,24 @@ said = [said, status.provider, list(status.instrumentations), list(farebox.statu
 
     assert found["said"] == ["gen_ai.conversation.id=c1", "created", [], []]
     assert "no spans are exported: pip install 'farebox[otlp]'" in found["errors"]
+
+
+def test_modules_of_one_archive_are_acted_on_as_each_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ZipFile(tmp_path / "archive.zip", "w") as archive:
+        for name in ("in_archive_a", "in_archive_b", "in_archive_c"):
+            archive.writestr(f"{name}.py", "")
+    monkeypatch.syspath_prepend(tmp_path / "archive.zip")
+    imported: list[str] = []
+
+    when_imported("in_archive_a", lambda: imported.append("a"))
+    when_imported("in_archive_b", lambda: imported.append("b"))
+    try:
+        for name in ("in_archive_a", "in_archive_a", "in_archive_b"):
+            assert find_spec(name)
+        seen = [import_module(f"in_archive_{name}") and tuple(imported) for name in "cab"]
+    finally:
+        forget_imports()
+
+    assert seen == [(), ("a",), ("a", "b")]

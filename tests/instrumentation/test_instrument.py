@@ -13,6 +13,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanContext, StatusCode
 
 import farebox
 from farebox import attributes, libraries, setting_up
@@ -52,6 +53,28 @@ def test_instrumenting_twice_changes_nothing(emitted: Any) -> None:
     assert first == [Choice("openai", _OPENAI, "the preferred one of those installed")]
     assert second == [Choice("openai", _OPENAI, "turned on by the service")]
     assert len(emitted.provider._active_span_processor._span_processors) == processors
+
+
+@pytest.mark.parametrize("set_up_by", ["farebox", "the service"])
+def test_spans_are_sent_once_to_an_endpoint_that_is_named_twice(set_up_by: str) -> None:
+    program = """
+import sys
+import farebox
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+if sys.argv[1] == "the service":
+    trace.set_tracer_provider(TracerProvider())
+for _ in range(2):
+    farebox.instrument("service", endpoint="http://127.0.0.1:9", only=())
+processors = trace.get_tracer_provider()._active_span_processor._span_processors
+print(sum(isinstance(processor, BatchSpanProcessor) for processor in processors))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, set_up_by], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "1\n"
 
 
 @pytest.fixture
@@ -202,6 +225,21 @@ def test_no_text_is_recorded_unless_asked_for(
     assert os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] == "SPAN_ONLY"
 
 
+def test_no_text_is_recorded_either_where_a_loader_turns_instrumentations_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from farebox.distro import FareboxDistro  # noqa: PLC0415
+
+    switches = setting_up._CONTENT_SWITCHES
+    for name in switches:
+        monkeypatch.delenv(name, raising=False)
+    FareboxDistro().configure()
+
+    assert {name: os.environ[name] for name in switches} == {
+        name: without for name, (without, _) in switches.items()
+    }
+
+
 def test_a_redactor_sees_every_text_before_it_leaves() -> None:
     def redact(name: str, text: str) -> str | None:
         if name == "poison":
@@ -210,7 +248,9 @@ def test_a_redactor_sees_every_text_before_it_leaves() -> None:
 
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(RedactingSpanExporter(exporter, redact)))
-    with provider.get_tracer("t").start_as_current_span("call") as span:
+    link = Link(SpanContext(1, 2, is_remote=False), {"text": "4111", "secret": "s"})
+    with provider.get_tracer("t").start_as_current_span("call", links=[link]) as span:
+        span.set_status(StatusCode.ERROR, "no such card: 4111")
         span.set_attributes({"text": "card 4111", "secret": "s", "poison": "p", "number": 4111})
         span.set_attribute("texts", ["4111", "none"])
         span.add_event("said", {"text": "4111", "secret": "s"})
@@ -218,6 +258,9 @@ def test_a_redactor_sees_every_text_before_it_leaves() -> None:
     (redacted,) = exporter.get_finished_spans()
     assert redacted.attributes == {"text": "card ****", "number": 4111, "texts": ("****", "none")}
     assert [dict(event.attributes or {}) for event in redacted.events] == [{"text": "****"}]
+    assert [dict(link.attributes or {}) for link in redacted.links] == [{"text": "****"}]
+    assert redacted.status.status_code is StatusCode.ERROR
+    assert redacted.status.description == "no such card: ****"
     assert (redacted.name, redacted.context) == ("call", span.get_span_context())
 
 

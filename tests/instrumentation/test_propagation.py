@@ -188,3 +188,19 @@ def test_a_worker_runs_each_task_in_the_conversation_it_was_sent_from(emitted: A
     )
     assert handled.parent.span_id == sent.context.span_id
     assert handled.attributes[attributes.USER_ID] == "u1"
+
+
+def test_a_task_is_in_its_own_conversation_whatever_the_worker_is_in() -> None:
+    @worker(headers=lambda task: task)
+    def handle(task: dict[str, str]) -> tuple[str | None, str | None]:
+        held = farebox.current_conversation() or farebox.Conversation()
+        return held.id, held.feature
+
+    with farebox.conversation("c1"):
+        task = farebox.headers()
+
+    with farebox.conversation(feature="jobs"):
+        assert handle(task) == ("c1", "jobs")
+    with farebox.conversation("c2"):
+        assert handle(task) == ("c1", None)
+        assert handle({}) == ("c2", None)

@@ -5,10 +5,9 @@ from typing import Any
 from opentelemetry.util.types import AttributeValue
 
 from farebox import attributes
-from farebox.completion.spans import complete
 from farebox.completion.tallies import Tally
 
-__all__ = ["MessageTally", "found_in", "input_of", "tally_for"]
+__all__ = ["MessageTally", "answered", "found_in", "tally_for"]
 
 
 def found_in(message: Any) -> dict[str, AttributeValue | None] | None:
@@ -39,7 +38,19 @@ def found_in(message: Any) -> dict[str, AttributeValue | None] | None:
     }
 
 
-def input_of(usage: Any) -> int | None:
+def answered(message: Any) -> dict[str, AttributeValue | None]:
+    """Return which model answered, and its tokens, cached ones and reasoning included."""
+    usage = getattr(message, "usage", None)
+    wrote = getattr(usage, "output_tokens", None)
+    return {
+        attributes.RESPONSE_ID: _text(message, "id"),
+        attributes.RESPONSE_MODEL: _text(message, "model"),
+        attributes.INPUT_TOKENS: _input_of(usage),
+        attributes.OUTPUT_TOKENS: wrote if isinstance(wrote, int) else None,
+    }
+
+
+def _input_of(usage: Any) -> int | None:
     """Return all input of a usage, cached and written included."""
     fresh = getattr(usage, "input_tokens", None)
     if not isinstance(fresh, int):
@@ -51,27 +62,18 @@ def input_of(usage: Any) -> int | None:
 class MessageTally(Tally):
     """Watches the events of a message: the input is told first, the output last."""
 
-    def __init__(self, span: Any, request: Any) -> None:
-        super().__init__(span, request)
-        self._started: dict[str, AttributeValue | None] = {}
-
     def see(self, chunk: Any) -> None:
         """Take note of an event as it passes."""
         kind = getattr(chunk, "type", "")
         if kind == "message_start":
-            self._started = found_in(chunk.message) or {}
-            self._input_tokens = input_of(getattr(chunk.message, "usage", None))
+            self._so_far = found_in(chunk.message) or {}
+            self._input_tokens = _input_of(getattr(chunk.message, "usage", None))
         elif kind == "content_block_delta":
             for text in ("text", "partial_json", "thinking"):
                 self._wrote(getattr(chunk.delta, text, None))
         elif kind == "message_delta":
             ended = {name: value for name, value in (found_in(chunk) or {}).items() if value}
-            self._settle(self._started | ended)
-
-    def _estimate(self) -> None:
-        if not self._settled:
-            complete(self._span, self._started)
-        super()._estimate()
+            self._settle({**self._so_far, **ended})
 
 
 def tally_for(path: str) -> type[Tally] | None:

@@ -6,7 +6,7 @@ from opentelemetry.trace import SpanKind
 
 from farebox import attributes
 from farebox._settings import own_tracer
-from farebox.completion.anthropic import found_in, input_of
+from farebox.completion.anthropic import answered, found_in
 
 __all__ = ["BatchResults", "reads_results"]
 
@@ -31,11 +31,8 @@ class BatchResults:
             attributes.OPERATION_NAME: "chat",
             attributes.PROVIDER_NAME: "anthropic",
             attributes.REQUEST_MODEL: message.model,
-            attributes.RESPONSE_MODEL: message.model,
-            attributes.RESPONSE_ID: message.id,
             attributes.TOKEN_SEMANTICS: "inclusive",
-            attributes.INPUT_TOKENS: input_of(message.usage),
-            attributes.OUTPUT_TOKENS: message.usage.output_tokens,
+            **answered(message),
             **(found_in(message) or {}),
             attributes.PROCESSING: "batch",
         }

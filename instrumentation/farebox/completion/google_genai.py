@@ -29,7 +29,7 @@ _SCOPE: Final = "opentelemetry.instrumentation.google_genai"
 
 _METHODS: Final = ("_generate_content", "_generate_content_stream")
 _originals: list[tuple[Any, str, Any]] = []
-_REQUESTS: Final = "_farebox_requests"
+_CALL: Final = "_farebox_call"
 """Attribute of a span object that keeps what its requests said."""
 _COUNTS: Final = (
     attributes.INPUT_TOKENS,
@@ -44,6 +44,73 @@ class _Request:
     said: dict[str, AttributeValue]
     started_ns: int
     ended_ns: int
+
+
+class _Call:
+    """The requests that the span of one call stands for."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._requests: list[_Request] = []
+        self._open: _Streamed | None = None
+        before_end(span, self._end)
+
+    def stream(self, streamed: "_Streamed") -> None:
+        """Keep the stream that is being read: the span may end before it does."""
+        self._open = streamed
+
+    def add(self, said: dict[str, AttributeValue], started: int) -> None:
+        """Take note of an answer."""
+        units = {k: v for k, v in said.items() if k.startswith(attributes.USAGE_PREFIX)}
+        spans.complete(self._span, units)
+        self._requests.append(_Request(said, started, time_ns()))
+        if len(self._requests) == 2:
+            _emit(self._span, self._requests[0])
+        if len(self._requests) > 1:
+            _emit(self._span, self._requests[-1])
+
+    def _end(self) -> None:
+        if self._open is not None:
+            self._open.close()
+        if len(self._requests) > 1:
+            self._span.set_attributes(_total(self._requests))
+        elif self._requests:
+            # The instrumentation leaves out what tools put into the prompt, and says nothing of an
+            # answer where the request after it failed.
+            model = self._requests[0].said.get(attributes.RESPONSE_MODEL)
+            said = {**_total(self._requests), attributes.RESPONSE_MODEL: model}
+            spans.complete_call(self._span, said, read_alike=False)
+
+
+class _Streamed:
+    """One request whose answer is streamed. Its usage grows with each chunk, and is final with the
+    one that says why the model stopped: what is known of a stream that was cut is an estimate."""
+
+    def __init__(self, call: _Call, models: Any, asked: dict[str, Any]) -> None:
+        self._call = call
+        self._models = models
+        self._asked = asked
+        self._started = time_ns()
+        self._last: Any = None
+        self._closed = False
+
+    @harmless("google-genai stream")
+    def see(self, chunk: Any) -> None:
+        """Take note of a chunk as it passes."""
+        self._last = chunk
+
+    @harmless("google-genai response")
+    def close(self, *, whole: bool = False) -> None:
+        """Take note of the end, `whole` where there was nothing more to read. Once is enough."""
+        if self._closed:
+            return
+        self._closed = True
+        if getattr(self._last, "usage_metadata", None) is None:
+            return
+        said = _said(self._models, self._asked, self._last)
+        if not (whole or _stopped(self._last)):
+            said[attributes.USAGE_ESTIMATED] = True
+        self._call.add(said, self._started)
 
 
 def complete() -> bool:
@@ -65,7 +132,11 @@ def mark_tool(span: Any, context: Context | None) -> None:
     scope = span.instrumentation_scope
     if scope is None or scope.name != _SCOPE:
         return
-    if hasattr(trace.get_current_span(context), _REQUESTS):
+    around = trace.get_current_span(context)
+    said = getattr(around, "attributes", None) or {}
+    # Where a configuration is used again, the instrumentation wraps its functions again, and each
+    # has a span for every time.
+    if hasattr(around, _CALL) or attributes.CALLS_RECORDED in said:
         span.set_attribute(attributes.CALLS_RECORDED, True)
 
 
@@ -84,9 +155,9 @@ def _follow(owner: Any, name: str, follow: Callable[[Any], Any]) -> None:
 
 def _whole(original: Any) -> Any:
     def request(self: Any, **kwargs: Any) -> Any:
-        started = _begin()
+        started, call = time_ns(), _call()
         response = original(self, **kwargs)
-        _record(self, kwargs, started, response)
+        _record(call, self, kwargs, started, response)
         return response
 
     return request
@@ -94,9 +165,9 @@ def _whole(original: Any) -> Any:
 
 def _async_whole(original: Any) -> Any:
     async def request(self: Any, **kwargs: Any) -> Any:
-        started = _begin()
+        started, call = time_ns(), _call()
         response = await original(self, **kwargs)
-        _record(self, kwargs, started, response)
+        _record(call, self, kwargs, started, response)
         return response
 
     return request
@@ -104,64 +175,75 @@ def _async_whole(original: Any) -> Any:
 
 def _stream(original: Any) -> Any:
     def request(self: Any, **kwargs: Any) -> Iterator[Any]:
-        started, last = _begin(), None
+        streamed = _streamed(self, kwargs)
+        if streamed is None:
+            yield from original(self, **kwargs)
+            return
         try:
             for chunk in original(self, **kwargs):
-                last = chunk
+                streamed.see(chunk)
                 yield chunk
+            streamed.close(whole=True)
         finally:
-            _record(self, kwargs, started, last)
+            streamed.close()
 
     return request
 
 
 def _async_stream(original: Any) -> Any:
     async def request(self: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        started = _begin()
+        streamed = _streamed(self, kwargs)
         chunks = await original(self, **kwargs)
-
-        async def watched() -> AsyncIterator[Any]:
-            last = None
-            try:
-                async for chunk in chunks:
-                    last = chunk
-                    yield chunk
-            finally:
-                _record(self, kwargs, started, last)
-
-        return watched()
+        return chunks if streamed is None else _watched(chunks, streamed)
 
     return request
 
 
-def _begin() -> int:
-    """Return the time, and have the span know that its requests are recorded: a stream calls
-    functions before it ends."""
-    _prepare()
-    return time_ns()
+async def _watched(chunks: AsyncIterator[Any], streamed: _Streamed) -> AsyncIterator[Any]:
+    try:
+        async for chunk in chunks:
+            streamed.see(chunk)
+            yield chunk
+        streamed.close(whole=True)
+    finally:
+        streamed.close()
 
 
 @harmless("google-genai request")
-def _prepare() -> None:
+def _call() -> _Call | None:
+    """Return what the span under way keeps of its requests, from the first one on: a stream calls
+    functions before it ends."""
     span = call_span()
-    if span is not None and not hasattr(span, _REQUESTS):
-        setattr(span, _REQUESTS, [])
+    if span is None:
+        return None
+    call: _Call | None = getattr(span, _CALL, None)
+    if call is None:
+        call = _Call(span)
+        setattr(span, _CALL, call)
+    return call
+
+
+@harmless("google-genai stream")
+def _streamed(models: Any, asked: dict[str, Any]) -> _Streamed | None:
+    call = _call()
+    if call is None:
+        return None
+    streamed = _Streamed(call, models, asked)
+    call.stream(streamed)
+    return streamed
 
 
 @harmless("google-genai response")
-def _record(models: Any, asked: dict[str, Any], started: int, response: Any) -> None:
-    span = call_span()
-    if span is None or getattr(response, "usage_metadata", None) is None:
-        return
-    said = _said(models, asked, response)
-    spans.complete(span, {k: v for k, v in said.items() if k.startswith(attributes.USAGE_PREFIX)})
-    requests: list[_Request] = getattr(span, _REQUESTS, [])
-    requests.append(_Request(said, started, time_ns()))
-    if len(requests) == 2:
-        _emit(span, requests[0])
-        before_end(span, lambda: span.set_attributes(_total(requests)))
-    if len(requests) > 1:
-        _emit(span, requests[-1])
+def _record(
+    call: _Call | None, models: Any, asked: dict[str, Any], started: int, response: Any
+) -> None:
+    if call is not None and getattr(response, "usage_metadata", None) is not None:
+        call.add(_said(models, asked, response), started)
+
+
+def _stopped(response: Any) -> bool:
+    candidates = response.candidates or ()
+    return any(getattr(candidate, "finish_reason", None) for candidate in candidates)
 
 
 def _total(requests: Sequence[_Request]) -> dict[str, AttributeValue]:

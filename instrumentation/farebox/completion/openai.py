@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from farebox import attributes
 from farebox.completion.tallies import Tally
 
-__all__ = ["ChatTally", "ResponseTally", "found_in", "tally_for"]
+__all__ = ["ChatTally", "ResponseTally", "answered", "found_in", "tally_for"]
 
 _UNIT_OF_ITEM: Final = {
     "web_search_call": "web_search",
@@ -39,20 +40,49 @@ def found_in(response: Any) -> dict[str, AttributeValue | None] | None:
     }
 
 
+def answered(response: Any) -> dict[str, AttributeValue | None]:
+    """Return which model answered, and its tokens, cached ones and reasoning included."""
+    usage = getattr(response, "usage", None)
+    return {
+        attributes.RESPONSE_ID: _text(response, "id"),
+        attributes.RESPONSE_MODEL: _text(response, "model"),
+        attributes.INPUT_TOKENS: _tokens(usage, "prompt_tokens", "input_tokens"),
+        attributes.OUTPUT_TOKENS: _tokens(usage, "completion_tokens", "output_tokens"),
+    }
+
+
 class ChatTally(Tally):
-    """Watches the chunks of a chat completion."""
+    """Watches the chunks of a chat completion.
+
+    OpenAI tells the usage in a last chunk of its own. Others that speak its language tell it with
+    every chunk, as it grows: it is final once each choice has said why it ends.
+    """
+
+    def __init__(self, span: Span, request: Any) -> None:
+        super().__init__(span, request)
+        self._begun: set[int] = set()
+        self._ended: set[int] = set()
 
     def see(self, chunk: Any) -> None:
         """Take note of a chunk as it passes."""
-        found = found_in(chunk)
-        if found is not None:
-            self._settle(found)
-        for choice in getattr(chunk, "choices", None) or ():
+        choices = getattr(chunk, "choices", None) or ()
+        for choice in choices:
+            self._begun.add(choice.index)
+            if getattr(choice, "finish_reason", None):
+                self._ended.add(choice.index)
             delta = getattr(choice, "delta", None)
             self._wrote(getattr(delta, "content", None))
             self._wrote(getattr(delta, "refusal", None))
             for call in getattr(delta, "tool_calls", None) or ():
                 self._wrote(getattr(getattr(call, "function", None), "arguments", None))
+        found = found_in(chunk)
+        if found is not None:
+            self._so_far = found
+            self._input_tokens = _tokens(chunk.usage, "prompt_tokens")
+            self._output_tokens = _tokens(chunk.usage, "completion_tokens") or 0
+        whole = bool(self._begun) and self._begun == self._ended
+        if self._so_far and (whole or (found is not None and not choices)):
+            self._settle(self._so_far)
 
 
 class ResponseTally(Tally):
@@ -96,3 +126,13 @@ def _details(usage: Any, *names: str) -> Any:
 def _count(details: Any, name: str) -> int | None:
     value = getattr(details, name, None)
     return value if isinstance(value, int) and value > 0 else None
+
+
+def _tokens(usage: Any, *names: str) -> int | None:
+    counts = (getattr(usage, name, None) for name in names)
+    return next((count for count in counts if isinstance(count, int)), None)
+
+
+def _text(response: Any, name: str) -> str | None:
+    value = getattr(response, name, None)
+    return value if isinstance(value, str) else None

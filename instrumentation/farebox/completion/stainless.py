@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final
 
+from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from farebox._guard import note_fault
 from farebox.completion import anthropic, openai
 from farebox.completion.anthropic_batches import BatchResults, reads_results
-from farebox.completion.spans import call_span, complete
+from farebox.completion.spans import call_span, complete, complete_call
 from farebox.completion.tallies import Tally
 from farebox.completion.versions import known_class, known_version
 from farebox.libraries import is_installed
@@ -26,11 +27,18 @@ __all__ = ["complete_anthropic", "complete_openai", "leave_anthropic", "leave_op
 class _Api:
     sdk: str
     found_in: Callable[[Any], Mapping[str, AttributeValue | None] | None]
+    answered: Callable[[Any], Mapping[str, AttributeValue | None]]
     tally_for: Callable[[str], type[Tally] | None]
 
 
-_OPENAI: Final = _Api("openai", openai.found_in, openai.tally_for)
-_ANTHROPIC: Final = _Api("anthropic", anthropic.found_in, anthropic.tally_for)
+_OPENAI: Final = _Api("openai", openai.found_in, openai.answered, openai.tally_for)
+_ANTHROPIC: Final = _Api("anthropic", anthropic.found_in, anthropic.answered, anthropic.tally_for)
+_RAW_HEADER: Final = "x-stainless-raw-response"
+"""Says of a request that its caller wants the response as it came; `stream`: also unread."""
+_SPAN: Final = "_farebox_span"
+"""Attribute of a raw response that keeps the span of its call."""
+_STREAMED: Final = ("_is_sse_stream", "_stream")
+"""Attributes of a response, of a raw one of OpenAI's: whether it is a stream of events."""
 _originals: dict[str, list[tuple[Any, str, Any]]] = {"openai": [], "anthropic": []}
 
 
@@ -38,10 +46,11 @@ def complete_openai() -> bool:
     """Complete what the OpenAI SDK's calls used; False if it is not installed."""
     if not known_version("openai", "openai", range(1, 4)):
         return False
-    _follow(_OPENAI, known_class("openai._response", "BaseAPIResponse", "_parse"))
-    raw = known_class("openai._legacy_response", "LegacyAPIResponse", "_parse", "parse")
-    _follow(_OPENAI, raw)
-    _follow_raw(raw)
+    for module, name in (
+        ("openai._response", "BaseAPIResponse"),
+        ("openai._legacy_response", "LegacyAPIResponse"),
+    ):
+        _follow(_OPENAI, known_class(module, name, "_parse"))
     return True
 
 
@@ -88,27 +97,31 @@ def _follow(api: _Api, owner: Any) -> None:
         return parsed
 
     owner._parse = parse_and_look
+    _follow_raw(api, owner)
 
 
-def _follow_raw(owner: Any) -> None:
-    """Have a raw response parsed while its span is open: whoever asked for it may do so later.
+def _follow_raw(api: _Api, owner: Any) -> None:
+    """Have a raw response keep its span, and parse it at once if it is there: whoever asked for it
+    parses it later, or never.
 
-    It keeps what it parsed, so that nothing is parsed twice.
+    Without the parser of the caller's own, which may fail, and which is the caller's to run.
     """
-    if any(name == "__init__" for _, name, _ in _originals["openai"]):
-        return
     initialise = owner.__init__
-    _originals["openai"].append((owner, "__init__", initialise))
+    _originals[api.sdk].append((owner, "__init__", initialise))
 
     @wraps(initialise)
     def initialise_and_parse(self: Any, *args: Any, **kwargs: Any) -> None:
         initialise(self, *args, **kwargs)
         try:
-            kind = self.http_response.headers.get("content-type", "")
-            if call_span() is not None and kind.startswith("application/json"):
-                self.parse()
+            how = self.http_response.request.headers.get(_RAW_HEADER)
+            span = call_span() if how else None
+            if span is not None:
+                setattr(self, _SPAN, span)
+                kind = self.http_response.headers.get("content-type", "")
+                if how != "stream" and kind.startswith("application/json"):
+                    self._parse()
         except Exception as error:  # the caller parses for itself, and sees for itself
-            note_fault("openai raw response", error)
+            note_fault(f"{api.sdk} raw response", error)
 
     owner.__init__ = initialise_and_parse
 
@@ -117,10 +130,10 @@ def _look(api: _Api, response: Any, parsed: Any) -> None:
     if api is _ANTHROPIC and reads_results(str(response._options.url)):
         parsed._iterator = _Watched(parsed._iterator, BatchResults(), api.sdk)
         return
-    span = call_span()
-    if span is None:
+    span: Span | None = getattr(response, _SPAN, None) or call_span()
+    if span is None or not span.is_recording():
         return
-    if getattr(response, "_is_sse_stream", False):
+    if any(getattr(response, name, False) for name in _STREAMED):
         options = response._options
         tally = api.tally_for(str(options.url))
         if tally is not None and hasattr(parsed, "_iterator"):
@@ -130,6 +143,7 @@ def _look(api: _Api, response: Any, parsed: Any) -> None:
     found = api.found_in(parsed)
     if found is not None:
         complete(span, found)
+        complete_call(span, {**found, **api.answered(parsed)}, read_alike=api is _OPENAI)
 
 
 class _Watched(Iterator[Any], AsyncIterator[Any]):

@@ -26,6 +26,8 @@ class Tally:
         self._request = request
         self._characters = 0
         self._input_tokens: int | None = None
+        self._output_tokens = 0
+        self._so_far: Mapping[str, AttributeValue | None] = {}
         self._settled = False
         before_end(span, self._estimate)
 
@@ -49,8 +51,9 @@ class Tally:
         complete(
             self._span,
             {
+                **self._so_far,
                 attributes.INPUT_TOKENS: _tokens(self._asked_for()) if asked is None else asked,
-                attributes.OUTPUT_TOKENS: _tokens(self._characters),
+                attributes.OUTPUT_TOKENS: max(self._output_tokens, _tokens(self._characters)),
                 attributes.USAGE_ESTIMATED: True,
             },
         )

@@ -8,7 +8,9 @@ from opentelemetry.context import Context
 
 from farebox._guard import harmless, note_fault
 from farebox.carrying import in_context_of
+from farebox.conversation_state import ATTRIBUTE_OF_FIELD, Conversation
 from farebox.middleware.sources import Request, context_for
+from farebox.propagation import conversation_from_headers
 
 __all__ = ["worker"]
 
@@ -35,7 +37,10 @@ def worker(
             name: _call(value, args, kwargs) if callable(value) else value
             for name, value in dimensions.items()
         }
-        return context_for(Request("", named, None), said, accept_baggage=accept_baggage)
+        sent = conversation_from_headers(named) if accept_baggage else None
+        # The task knows better than the code around the worker, which has served others too.
+        sources = {**_fields_of(sent), **{name: text for name, text in said.items() if text}}
+        return context_for(Request("", named, None), sources, accept_baggage=accept_baggage)
 
     def context_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context:
         return found(args, kwargs) or otel_context.get_current()
@@ -44,6 +49,13 @@ def worker(
         return in_context_of(function, context_of)
 
     return decorate
+
+
+def _fields_of(held: Conversation | None) -> dict[str, str]:
+    if held is None:
+        return {}
+    said = {name: getattr(held, name) for name in ATTRIBUTE_OF_FIELD} | dict(held.extra)
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _call(find: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

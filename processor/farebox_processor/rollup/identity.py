@@ -98,8 +98,10 @@ def _by_trace(facts: pl.DataFrame, told: list[str]) -> pl.DataFrame:
     )
     of, ids = facts["trace"], facts["conversation_id"]
     values = facts.select(pl.col(told)).with_columns(pl.col("service_name").replace("", None))
-    nearest_root = _nearest_root_first(facts)
-    first = (_first_of_traces(values[name], of, nearest_root, summed.height) for name in told)
+    order = dict.fromkeys(told, _nearest_root_first(facts))
+    if values["outcome"].null_count() < values.height:
+        order["outcome"] = _ended_last_first(facts)
+    first = (_first_of_traces(values[name], of, order[name], summed.height) for name in told)
     conversation_ids = count_different(summed.height, of, ids).alias("conversation_ids")
     return summed.with_columns(*first, conversation_ids)
 
@@ -112,6 +114,14 @@ def _nearest_root_first(facts: pl.DataFrame) -> Index:
         conversation=pl.Series(np.where(conversation < 0, facts.height, conversation)),
         at=pl.int_range(pl.len(), dtype=pl.UInt32),
     ).sort("trace", "depth", "started_at", "conversation", "at")
+    return in_order["at"].to_numpy()
+
+
+def _ended_last_first(facts: pl.DataFrame) -> Index:
+    """Return the rows of the facts, trace by trace, the one that had the last word first."""
+    in_order = facts.select(
+        *("trace", "ended_at", "depth", "outcome"), at=pl.int_range(pl.len(), dtype=pl.UInt32)
+    ).sort("trace", "ended_at", "depth", "outcome", descending=[False, True, False, False])
     return in_order["at"].to_numpy()
 
 

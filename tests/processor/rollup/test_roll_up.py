@@ -734,6 +734,31 @@ class TestIdentity:
             "conversation_ids": 3,
         }
 
+    @pytest.mark.parametrize(
+        ("spans", "outcome"),
+        [
+            ({"first": (1, 2, "escalated"), "second": (3, 4, "resolved")}, "resolved"),
+            ({"root": (0, 9, "resolved"), "first": (1, 2, "escalated")}, "resolved"),
+            ({"first": (1, 2, "escalated"), "second": (3, 4, None)}, "escalated"),
+        ],
+    )
+    def test_the_outcome_is_that_of_the_span_that_ended_last(
+        self, book: PriceBook, spans: dict[str, tuple[int, int, str | None]], outcome: str
+    ) -> None:
+        told = [
+            {
+                "span_id": name,
+                "parent": None if name == "root" else "root",
+                "start": start,
+                "end": end,
+                "outcome": said,
+            }
+            for name, (start, end, said) in ({"root": (0, 9, None)} | spans).items()
+        ]
+
+        for order in (told, told[::-1]):
+            assert trace(roll_up(priced_spans(*order), book), "outcome") == {"outcome": outcome}
+
     def test_of_spans_that_start_together_the_content_decides_whatever_else_is_rolled_up(
         self, book: PriceBook
     ) -> None:
