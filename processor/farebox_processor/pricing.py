@@ -27,6 +27,7 @@ _ASKED: Final = (
     *RULE_COLUMNS,
     "candidate",
     "duration_ns",
+    "error_type",
     "is_error",
     "price_context",
     "region",

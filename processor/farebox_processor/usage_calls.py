@@ -51,12 +51,21 @@ def describe_calls(reported: Folded, common: Common) -> Folded:
     return apply(calls, _of_spans(frozenset(calls.columns)))
 
 
+_OWN_FAULT: Final = (
+    r"(?:^|\.)(?:CancelledError|GeneratorExit|KeyboardInterrupt|SystemExit|ValidationError"
+    r"|JSONDecodeError|LengthFinishReasonError|ContentFilterFinishReasonError)$"
+)
+"""Errors of whoever asked: it gave up, or could make nothing of the answer."""
+
+
 def was_refused() -> pl.Expr:
     """Return whether a call failed before anybody began to answer: who refuses charges nothing.
 
-    Whoever shows the id of a response has heard the beginning of one, which is charged.
+    Whoever shows the id of a response has heard the beginning of one, which is charged; and what
+    the service itself gave up, or could not read, was not refused.
     """
-    return pl.col("is_error").fill_null(False) & pl.col("response_id").is_null()
+    is_own = pl.col("error_type").str.contains(_OWN_FAULT).fill_null(False)
+    return pl.col("is_error").fill_null(False) & pl.col("response_id").is_null() & ~is_own
 
 
 _KEPT: Final = ("provider", "operation", "request_model", "response_model", "kind", "region")

@@ -59,13 +59,13 @@ def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
         *what_is_called(),
         quantities_told=_quantities_told(priced),
         trust=_trust(),
+        is_failed=was_refused() & ~pl.col("has_usage").fill_null(False),
         is_replayed=(pl.col("cost_reason") == Reason.RESPONSE_CACHE_HIT).fill_null(False),
     ).with_columns(spread(priced["dimensions"]))
     return told[order["at"]].with_columns(
         order["at"],
         order["trace"],
         row=pl.int_range(pl.len(), dtype=pl.Int64),
-        is_failed=was_refused() & ~pl.col("has_usage"),
     )
 
 

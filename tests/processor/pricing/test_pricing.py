@@ -130,6 +130,10 @@ def test_the_xai_threshold_is_reached_with_its_last_token(
         # the beginning of a stream that broke: the provider bills what it had put out
         (GPT_4O | {"is_error": True, "response_id": "chatcmpl-1"},
          ("unpriced", "usage_missing", None, "0", None)),
+        (GPT_4O | {"is_error": True, "error_type": "pydantic_core.ValidationError"},
+         ("unpriced", "usage_missing", None, "0", None)),
+        (GPT_4O | {"is_error": True, "error_type": "openai.RateLimitError"},
+         ("exact", "failed_without_usage", "0", "0", "0")),
         ({"model": "gpt-99", "is_error": True}, ("exact", "failed_without_usage", "0", "0", "0")),
         (GPT_4O | {"is_error": True, "input_tokens": 1000},
          ("exact", None, "0.0025", "0.0025", "0.0025")),
