@@ -463,6 +463,39 @@ def test_a_provider_has_the_name_of_the_conventions_and_a_framework_is_none(
 
 
 @pytest.mark.parametrize(
+    ("host", "provider"),
+    [
+        ("api.groq.com", "groq"),
+        ("openrouter.ai", "openrouter"),
+        ("api.deepseek.com", "deepseek"),
+        ("api.x.ai", "x_ai"),
+        ("api.together.xyz", "together"),
+        ("acme.openai.azure.com", "azure.ai.openai"),
+        ("acme.services.ai.azure.com", "azure.ai.inference"),
+        ("us-east5-aiplatform.googleapis.com", "gcp.vertex_ai"),
+        ("aiplatform.eu.rep.googleapis.com", "gcp.vertex_ai"),
+        ("generativelanguage.googleapis.com", "gcp.gemini"),
+        ("bedrock-runtime.us-west-2.amazonaws.com", "aws.bedrock"),
+        ("api.openai.com", "openai"),
+        ("eu.api.openai.com", "openai"),
+        ("llm.acme.example", "openai"),
+        ("api.groq.com.acme.example", "openai"),
+        ("localhost", "openai"),
+    ],
+)
+def test_the_host_tells_who_is_called_where_the_emitter_names_the_sdk(
+    read: Any, host: str, provider: str
+) -> None:
+    said = CHAT | {"gen_ai.provider.name": "openai", IN: 1, OUT: 1}
+    by_address = only(read(said | {"server.address": host}))
+    by_base = only(read(said | {"gen_ai.openai.api_base": f"https://{host}/v1/"}))
+
+    assert by_address["provider"] == provider
+    if not host.endswith(("googleapis.com", "amazonaws.com")):
+        assert by_base["provider"] == provider
+
+
+@pytest.mark.parametrize(
     ("attributes", "context", "region"),
     [
         ({"farebox.processing": "batch"}, "processing=batch", None),
