@@ -293,10 +293,58 @@ def test_written_tokens_without_a_time_to_live_are_five_minutes_and_uncertain_fo
         (
             "opentelemetry.instrumentation.anthropic",
             "0.62.4",
-            {"gen_ai.is_streaming": True},
+            {"gen_ai.is_streaming": True, READ: 0},
             ["output_overcounted"],
         ),
-        ("opentelemetry.instrumentation.anthropic", "0.62.4", {"gen_ai.is_streaming": False}, None),
+        (
+            "opentelemetry.instrumentation.anthropic",
+            "0.62.4",
+            {"gen_ai.is_streaming": False, READ: 0},
+            None,
+        ),
+        (
+            "opentelemetry.instrumentation.anthropic",
+            "0.48.1",
+            {},
+            ["cache_read_unreported", "cache_write_unreported"],
+        ),
+        (
+            "openlit.instrumentation.anthropic",
+            "",
+            {"gen_ai.request.stream": True},
+            ["cache_uncounted", "usage_estimated"],
+        ),
+        ("openlit.instrumentation.anthropic", "", {"gen_ai.request.stream": True, READ: 0}, None),
+        (
+            "openlit.instrumentation.groq",
+            "",
+            CHAT | {"gen_ai.request.stream": True},
+            ["cache_read_unreported", "usage_estimated"],
+        ),
+        (
+            "openlit.instrumentation.openai",
+            "",
+            CHAT | {"gen_ai.request.stream": True, READ: 0},
+            None,
+        ),
+        (
+            "openlit.otel.tracing",
+            "",
+            CHAT | {"gen_ai.request.is_stream": True},
+            ["cache_read_unreported", "usage_estimated"],
+        ),
+        (
+            "openlit.otel.tracing",
+            "",
+            CHAT | {"gen_ai.request.is_stream": False},
+            ["cache_read_unreported"],
+        ),
+        (
+            "openlit.otel.tracing",
+            "",
+            {"gen_ai.request.is_stream": False},
+            ["cache_read_unreported", "cache_uncounted"],
+        ),
         (
             "opentelemetry.instrumentation.botocore.bedrock-runtime",
             "0.66b2",
@@ -315,6 +363,30 @@ def test_a_loss_is_known_by_scope_version_and_what_the_span_shows(
     read: Any, scope: str, version: str, attributes: dict[str, Any], uncertainty: list[str] | None
 ) -> None:
     row = only(read(CLAUDE | {IN: 10, OUT: 1} | attributes, scope=scope, version=version))
+
+    assert row["uncertainty"] == uncertainty
+
+
+@pytest.mark.parametrize(
+    ("version", "stream", "uncertainty"),
+    [
+        ("0.1.20", "true", ["cache_uncounted"]),
+        ("0.1.20", "false", None),
+        ("3.1.0", "true", None),
+    ],
+)
+def test_a_stream_of_claude_leaves_cached_input_out_in_old_releases_of_openinference(
+    read: Any, version: str, stream: str, uncertainty: list[str] | None
+) -> None:
+    attributes = {
+        "openinference.span.kind": "LLM",
+        "llm.model_name": "claude-sonnet-4-5",
+        "llm.invocation_parameters": f'{{"max_tokens": 10, "stream": {stream}}}',
+        "llm.token_count.prompt": 211,
+        "llm.token_count.completion": 389,
+    }
+
+    row = only(read(attributes, scope="openinference.instrumentation.anthropic", version=version))
 
     assert row["uncertainty"] == uncertainty
 
@@ -401,6 +473,35 @@ def test_a_search_that_shows_without_a_count_leaves_the_cost_open(
     row = only(read(CLAUDE | {IN: 10, OUT: 1} | attributes))
 
     assert (row["units"], row["uncertainty"]) == (None, ["units_unreported"])
+
+
+@pytest.mark.parametrize(
+    ("scope", "attributes"),
+    [
+        (
+            "openinference.instrumentation.anthropic",
+            {
+                "openinference.span.kind": "LLM",
+                "llm.token_count.prompt": 10,
+                "output.value": '{"usage":{"input_tokens":10,"server_tool_use":null}}',
+            },
+        ),
+        (
+            "langfuse-sdk",
+            {
+                "langfuse.observation.type": "generation",
+                "langfuse.observation.usage_details": '{"input": 10, "output": 1}',
+                "langfuse.observation.output": '{"usage":{"server_tool_use":null}}',
+            },
+        ),
+    ],
+)
+def test_usage_that_says_that_no_server_tool_was_used_is_no_evidence_of_one(
+    read: Any, scope: str, attributes: dict[str, Any]
+) -> None:
+    row = only(read(attributes, scope=scope))
+
+    assert "units_unreported" not in (row["uncertainty"] or [])
 
 
 def test_a_tool_of_the_users_that_is_called_web_search_is_none_of_the_providers(read: Any) -> None:
