@@ -60,6 +60,8 @@ def test_a_name_is_found_with_its_decoration_taken_off(
         ("anthropic", "claude-opus-4.8-fast", Reason.UNKNOWN_MODEL),
         ("google", "anthropic/claude-opus-4.6-fast", Reason.UNKNOWN_MODEL),
         ("azure", "gpt-4o-private-build", Reason.UNKNOWN_MODEL),
+        ("azure.ai.inference", "DeepSeek-R1", Reason.UNKNOWN_MODEL),
+        ("azure.ai.inference", "grok-4", Reason.UNKNOWN_MODEL),
         ("openrouter", "anthropic/claude-99", Reason.UNKNOWN_MODEL),
         ("my-gateway", "gpt-4o", Reason.UNKNOWN_PROVIDER),
         (None, "llama3", Reason.UNKNOWN_MODEL),
