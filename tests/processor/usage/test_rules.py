@@ -391,6 +391,27 @@ def test_a_stream_of_claude_leaves_cached_input_out_in_old_releases_of_openinfer
     assert row["uncertainty"] == uncertainty
 
 
+@pytest.mark.parametrize(
+    ("attributes", "is_blind"),
+    [
+        ({"gen_ai.provider.name": "azure.ai.openai"}, True),
+        ({"gen_ai.provider.name": "openai", "server.address": "acme.openai.azure.com"}, True),
+        ({"gen_ai.provider.name": "azure.ai.openai", "farebox.inference_geo": "eu"}, False),
+        ({"gen_ai.provider.name": "openai"}, False),
+    ],
+)
+def test_no_emitter_shows_in_which_data_zone_azure_kept_a_call(
+    read: Any, attributes: dict[str, Any], is_blind: bool
+) -> None:
+    row = only(
+        read(
+            CHAT | {IN: 1, OUT: 1} | attributes, scope="opentelemetry.instrumentation.genai.openai"
+        )
+    )
+
+    assert ("data_zone" in row["blind_to"]) is is_blind
+
+
 def test_a_tool_that_google_genai_ran_itself_stands_for_a_call_on_no_span(read: Any) -> None:
     tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "get_weather"}
 
