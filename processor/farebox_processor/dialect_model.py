@@ -12,6 +12,7 @@ __all__ = [
     "DEFAULT",
     "DIMENSION_NAMES",
     "KINDS",
+    "NOBODY_SHOWS",
     "NO_CALL",
     "QUANTITIES",
     "READINGS",
@@ -35,7 +36,9 @@ NO_CALL: Final = "none"
 """Kind of a span that must not be taken for a call, whatever else it carries."""
 READINGS: Final = ("inclusive", "exclusive")
 VENDORS: Final = ("anthropic", "google", "openai")
-BLINDNESSES: Final = ("cache_ttl", "service_tier", "web_search")
+BLINDNESSES: Final = ("cache_ttl", "data_zone", "service_tier", "web_search")
+NOBODY_SHOWS: Final = ("data_zone",)
+"""Blindnesses of every emitter, which dialects need not list."""
 
 QUANTITIES: Final = (
     "input",

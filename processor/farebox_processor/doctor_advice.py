@@ -245,6 +245,8 @@ ADVICE: Final[tuple[Advice, ...]] = (
 
 BLINDNESS_ADVICE: Final = {
     "cache_ttl": "for how long a cache was written",
+    "data_zone": "whether Azure kept a call in a data zone or a region, which is 10 % dearer"
+    " (`farebox.inference_geo` says so)",
     "service_tier": "whether a call was served in batch, flex or priority",
     "web_search": "how many web searches, each with a fee of its own, a call made",
 }

@@ -33,6 +33,8 @@ _GATEWAY_PREFIXES: Final = frozenset({"azure", "azure_ai", "bedrock", "openroute
 _MARKETPLACE: Final = "openrouter"
 """Its names begin with the maker's, at prices of its own."""
 _WRAPPING: Final = ("models/", "publishers/", "tunedmodels/")
+_VERTEX: Final = re.compile(r"projects/[^/]+/locations/([^/]+)/publishers/[^/]+/models/")
+"""What Vertex calls its makers' models in full, with the region that is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def _without_path(book: PriceBook, name: str) -> str:
     if name.startswith("arn:"):
         return name.rpartition("/")[2]
     *path, last = name.split("/")
-    if any(name.startswith(prefix) for prefix in _WRAPPING):
+    if any(name.startswith(prefix) for prefix in _WRAPPING) or _VERTEX.match(name):
         return last
     while path and (seller_of(book, path[0]) or _REGION.fullmatch(path[0])):
         path.pop(0)
@@ -196,6 +198,8 @@ def _region_of(name: str) -> str | None:
     """Return the region that a model's name carries: us.anthropic..., azure/eu/gpt-4o."""
     *path, last = name.split("/")
     if (match := _PROFILE.match(last)) is not None:
+        return match.group(1)
+    if (match := _VERTEX.match(name)) is not None:
         return match.group(1)
     if name.startswith(_GOVCLOUD):
         return "us-gov"

@@ -41,6 +41,10 @@ FINE_TUNED: Final = re.compile(
 _RELEASE: Final = f"genai-prices {version('genai-prices')}"
 _PER: Final = {unit.price_key: unit.per for unit in UnitRegistry(unit_data).units.values()}
 
+_DEARER_ELSEWHERE: Final = {"azure": frozenset({"deepseek", "moonshotai", "x-ai"})}
+"""Reseller → makers whose models it has prices of its own for, which the base does not know: Azure
+asks $1.35 for what costs $0.55 at DeepSeek."""
+
 _HARMLESS: Final = re.compile(
     r"(?:[-@:._/](?:\d{3,8}|\d{4}-\d{2}-\d{2}|\d{2}-\d{2}(?:-\d{4})?|\d{2}-\d{4}"
     r"|v\d+(?:[.:]\d+)?|\d|latest|preview|exp|experimental|beta))*",
@@ -153,8 +157,9 @@ class BasePrices:
         Stricter than genai-prices: what is left of a name after a prefix or substring match must
         be a date, a version or a stage, so that `o4-mini-deep-research` is not sold as `o4-mini`.
         """
-        seller = self.providers[provider]
-        for owner in (provider, *(seller.fallback_model_providers or ())):
+        makers = self.providers[provider].fallback_model_providers or ()
+        apart = _DEARER_ELSEWHERE.get(provider, frozenset())
+        for owner in (provider, *(maker for maker in makers if maker not in apart)):
             if (info := self._catalogues[owner].find(name)) is not None:
                 return BaseModel(provider, info, owner == provider)
         return None

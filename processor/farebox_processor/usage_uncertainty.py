@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from farebox_processor.dialect_model import BLINDNESSES, Loss
+from farebox_processor.dialect_model import BLINDNESSES, NOBODY_SHOWS, Loss
 from farebox_processor.dialects import Dialects
 from farebox_processor.usage_calls import was_refused
 from farebox_processor.usage_cells import Wide
@@ -134,13 +134,16 @@ def _blind(dialects: Dialects, emitters: tuple[int, ...], given: Given) -> dict[
     """Return, per name, whether the emitter can never show it; what a span shows is not blind."""
     hidden = {
         "cache_ttl": pl.col("vendor") == "anthropic",
+        # Azure adds 10 % for a zone or a region, and has one endpoint and one answer for all.
+        "data_zone": pl.col("provider").str.starts_with("azure") & pl.col("region").is_null(),
         "service_tier": pl.col("service_tier").is_null(),
         "web_search": given.number(_SEARCHES).is_null(),
     }
     blind = {}
     for name in BLINDNESSES:
         mine = [number for number in emitters if name in dialects.emitters[number][1].blind_to]
-        is_mine = pl.lit(True) if len(mine) == len(emitters) else pl.col("emitter").is_in(mine)
+        is_all = name in NOBODY_SHOWS or len(mine) == len(emitters)
+        is_mine = pl.lit(True) if is_all else pl.col("emitter").is_in(mine)
         blind[name] = (pl.col("call_kind") == "inference") & is_mine & hidden[name]
     return blind
 

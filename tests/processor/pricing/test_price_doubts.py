@@ -105,6 +105,54 @@ def test_what_a_contract_fixes_is_certain(
     assert priced(contract, {"tool_name": "tavily_search", "candidate": False}) == [verdict]
 
 
+@pytest.mark.parametrize(
+    ("call", "verdict"),
+    [
+        # $0.001 of tokens, and $5 to $12 for a thousand requests
+        (
+            {"provider": "perplexity", "model": "sonar"},
+            ("estimated", "price_uncertain", *dollars("0.006", "0.006", "0.0144")),
+        ),
+        # $0.0025 of tokens, and $25 to $50 for a thousand requests
+        (
+            {"provider": "openai", "model": "gpt-4o-search-preview"},
+            ("estimated", "price_uncertain", *dollars("0.0275", "0.0275", "0.055")),
+        ),
+        # $0.039 a million at one reseller, and nothing on machines of one's own
+        (
+            {"provider": "openai", "model": "openai/gpt-oss-120b"},
+            ("estimated", "price_uncertain", *dollars("0.000039", "0", "0.00039")),
+        ),
+        # $0.5 for the release of 2025, a tenth of it if cached, $2 for that of 2024
+        (
+            {"provider": "mistral_ai", "model": "mistral-large-latest"},
+            ("estimated", "price_uncertain", *dollars("0.0005", "0.00005", "0.002")),
+        ),
+        (
+            {"provider": "groq", "model": "openai/gpt-oss-120b"},
+            ("exact", None, *dollars("0.00015", "0.00015", "0.00015")),
+        ),
+    ],
+)
+def test_a_price_that_depends_on_what_no_span_shows_is_no_exact_one(
+    priced: Callable[..., list[Verdict]], call: dict[str, Any], verdict: Verdict
+) -> None:
+    assert priced("aliases: {}", call | {"input_tokens": 1000}) == [verdict]
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-audio-preview", "gpt-4o-audio-preview-2025-06-03"])
+def test_an_answer_of_a_model_that_speaks_is_dearer_than_text(
+    priced: Callable[..., list[Verdict]], model: str
+) -> None:
+    said = {"provider": "openai", "model": model, "output_tokens": 100}
+
+    as_text, spoken = priced("aliases: {}", said, said | {"output_audio_tokens": 400})
+
+    # 100 at $10 and 400 at $80 a million
+    assert as_text == ("partial", "modality_unreported", *dollars("0.001", "0.001"), None)
+    assert spoken == ("exact", None, *dollars("0.033", "0.033", "0.033"))
+
+
 VERTEX = {"provider": "gcp.vertex_ai", "input_tokens": 1_000_000}
 OPENAI = {"provider": "openai", "region": "eu", "input_tokens": 1_000_000}
 

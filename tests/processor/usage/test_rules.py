@@ -293,10 +293,58 @@ def test_written_tokens_without_a_time_to_live_are_five_minutes_and_uncertain_fo
         (
             "opentelemetry.instrumentation.anthropic",
             "0.62.4",
-            {"gen_ai.is_streaming": True},
+            {"gen_ai.is_streaming": True, READ: 0},
             ["output_overcounted"],
         ),
-        ("opentelemetry.instrumentation.anthropic", "0.62.4", {"gen_ai.is_streaming": False}, None),
+        (
+            "opentelemetry.instrumentation.anthropic",
+            "0.62.4",
+            {"gen_ai.is_streaming": False, READ: 0},
+            None,
+        ),
+        (
+            "opentelemetry.instrumentation.anthropic",
+            "0.48.1",
+            {},
+            ["cache_read_unreported", "cache_write_unreported"],
+        ),
+        (
+            "openlit.instrumentation.anthropic",
+            "",
+            {"gen_ai.request.stream": True},
+            ["cache_uncounted", "usage_estimated"],
+        ),
+        ("openlit.instrumentation.anthropic", "", {"gen_ai.request.stream": True, READ: 0}, None),
+        (
+            "openlit.instrumentation.groq",
+            "",
+            CHAT | {"gen_ai.request.stream": True},
+            ["cache_read_unreported", "usage_estimated"],
+        ),
+        (
+            "openlit.instrumentation.openai",
+            "",
+            CHAT | {"gen_ai.request.stream": True, READ: 0},
+            None,
+        ),
+        (
+            "openlit.otel.tracing",
+            "",
+            CHAT | {"gen_ai.request.is_stream": True},
+            ["cache_read_unreported", "usage_estimated"],
+        ),
+        (
+            "openlit.otel.tracing",
+            "",
+            CHAT | {"gen_ai.request.is_stream": False},
+            ["cache_read_unreported"],
+        ),
+        (
+            "openlit.otel.tracing",
+            "",
+            {"gen_ai.request.is_stream": False},
+            ["cache_read_unreported", "cache_uncounted"],
+        ),
         (
             "opentelemetry.instrumentation.botocore.bedrock-runtime",
             "0.66b2",
@@ -317,6 +365,51 @@ def test_a_loss_is_known_by_scope_version_and_what_the_span_shows(
     row = only(read(CLAUDE | {IN: 10, OUT: 1} | attributes, scope=scope, version=version))
 
     assert row["uncertainty"] == uncertainty
+
+
+@pytest.mark.parametrize(
+    ("version", "stream", "uncertainty"),
+    [
+        ("0.1.20", "true", ["cache_uncounted"]),
+        ("0.1.20", "false", None),
+        ("3.1.0", "true", None),
+    ],
+)
+def test_a_stream_of_claude_leaves_cached_input_out_in_old_releases_of_openinference(
+    read: Any, version: str, stream: str, uncertainty: list[str] | None
+) -> None:
+    attributes = {
+        "openinference.span.kind": "LLM",
+        "llm.model_name": "claude-sonnet-4-5",
+        "llm.invocation_parameters": f'{{"max_tokens": 10, "stream": {stream}}}',
+        "llm.token_count.prompt": 211,
+        "llm.token_count.completion": 389,
+    }
+
+    row = only(read(attributes, scope="openinference.instrumentation.anthropic", version=version))
+
+    assert row["uncertainty"] == uncertainty
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_blind"),
+    [
+        ({"gen_ai.provider.name": "azure.ai.openai"}, True),
+        ({"gen_ai.provider.name": "openai", "server.address": "acme.openai.azure.com"}, True),
+        ({"gen_ai.provider.name": "azure.ai.openai", "farebox.inference_geo": "eu"}, False),
+        ({"gen_ai.provider.name": "openai"}, False),
+    ],
+)
+def test_no_emitter_shows_in_which_data_zone_azure_kept_a_call(
+    read: Any, attributes: dict[str, Any], is_blind: bool
+) -> None:
+    row = only(
+        read(
+            CHAT | {IN: 1, OUT: 1} | attributes, scope="opentelemetry.instrumentation.genai.openai"
+        )
+    )
+
+    assert ("data_zone" in row["blind_to"]) is is_blind
 
 
 def test_a_tool_that_google_genai_ran_itself_stands_for_a_call_on_no_span(read: Any) -> None:
@@ -407,6 +500,35 @@ def test_a_search_that_shows_without_a_count_leaves_the_cost_open(
     assert (row["units"], row["uncertainty"]) == (None, ["units_unreported"])
 
 
+@pytest.mark.parametrize(
+    ("scope", "attributes"),
+    [
+        (
+            "openinference.instrumentation.anthropic",
+            {
+                "openinference.span.kind": "LLM",
+                "llm.token_count.prompt": 10,
+                "output.value": '{"usage":{"input_tokens":10,"server_tool_use":null}}',
+            },
+        ),
+        (
+            "langfuse-sdk",
+            {
+                "langfuse.observation.type": "generation",
+                "langfuse.observation.usage_details": '{"input": 10, "output": 1}',
+                "langfuse.observation.output": '{"usage":{"server_tool_use":null}}',
+            },
+        ),
+    ],
+)
+def test_usage_that_says_that_no_server_tool_was_used_is_no_evidence_of_one(
+    read: Any, scope: str, attributes: dict[str, Any]
+) -> None:
+    row = only(read(attributes, scope=scope))
+
+    assert "units_unreported" not in (row["uncertainty"] or [])
+
+
 def test_a_tool_of_the_users_that_is_called_web_search_is_none_of_the_providers(read: Any) -> None:
     definition = '[{"type":"function","name":"web_search"}]'
 
@@ -464,6 +586,39 @@ def test_a_provider_has_the_name_of_the_conventions_and_a_framework_is_none(
     row = only(read(CHAT | {"gen_ai.system": named, IN: 1, OUT: 1}))
 
     assert row["provider"] == provider
+
+
+@pytest.mark.parametrize(
+    ("host", "provider"),
+    [
+        ("api.groq.com", "groq"),
+        ("openrouter.ai", "openrouter"),
+        ("api.deepseek.com", "deepseek"),
+        ("api.x.ai", "x_ai"),
+        ("api.together.xyz", "together"),
+        ("acme.openai.azure.com", "azure.ai.openai"),
+        ("acme.services.ai.azure.com", "azure.ai.inference"),
+        ("us-east5-aiplatform.googleapis.com", "gcp.vertex_ai"),
+        ("aiplatform.eu.rep.googleapis.com", "gcp.vertex_ai"),
+        ("generativelanguage.googleapis.com", "gcp.gemini"),
+        ("bedrock-runtime.us-west-2.amazonaws.com", "aws.bedrock"),
+        ("api.openai.com", "openai"),
+        ("eu.api.openai.com", "openai"),
+        ("llm.acme.example", "openai"),
+        ("api.groq.com.acme.example", "openai"),
+        ("localhost", "openai"),
+    ],
+)
+def test_the_host_tells_who_is_called_where_the_emitter_names_the_sdk(
+    read: Any, host: str, provider: str
+) -> None:
+    said = CHAT | {"gen_ai.provider.name": "openai", IN: 1, OUT: 1}
+    by_address = only(read(said | {"server.address": host}))
+    by_base = only(read(said | {"gen_ai.openai.api_base": f"https://{host}/v1/"}))
+
+    assert by_address["provider"] == provider
+    if not host.endswith(("googleapis.com", "amazonaws.com")):
+        assert by_base["provider"] == provider
 
 
 @pytest.mark.parametrize(
