@@ -123,11 +123,6 @@ def test_what_a_contract_fixes_is_certain(
             {"provider": "openai", "model": "openai/gpt-oss-120b"},
             ("estimated", "price_uncertain", *dollars("0.000039", "0", "0.00039")),
         ),
-        # $0.5 for the release of 2025, a tenth of it if cached, $2 for that of 2024
-        (
-            {"provider": "mistral_ai", "model": "mistral-large-latest"},
-            ("estimated", "price_uncertain", *dollars("0.0005", "0.00005", "0.002")),
-        ),
         (
             {"provider": "groq", "model": "openai/gpt-oss-120b"},
             ("exact", None, *dollars("0.00015", "0.00015", "0.00015")),
@@ -140,17 +135,29 @@ def test_a_price_that_depends_on_what_no_span_shows_is_no_exact_one(
     assert priced("aliases: {}", call | {"input_tokens": 1000}) == [verdict]
 
 
-@pytest.mark.parametrize("model", ["gpt-4o-audio-preview", "gpt-4o-audio-preview-2025-06-03"])
+@pytest.mark.parametrize(
+    ("model", "as_text", "spoken"),
+    [
+        # 100 at $10, 400 at $80 a million; its first release cost 2.5 times as much
+        (
+            "gpt-4o-audio-preview-2025-06-03",
+            ("partial", "modality_unreported", *dollars("0.001", "0.001"), None),
+            ("estimated", "price_uncertain", *dollars("0.033", "0.033", "0.0825")),
+        ),
+        # 100 at $0.60, 400 at $20 a million
+        (
+            "gpt-4o-mini-audio-preview",
+            ("partial", "modality_unreported", *dollars("0.00006", "0.00006"), None),
+            ("exact", None, *dollars("0.00806", "0.00806", "0.00806")),
+        ),
+    ],
+)
 def test_an_answer_of_a_model_that_speaks_is_dearer_than_text(
-    priced: Callable[..., list[Verdict]], model: str
+    priced: Callable[..., list[Verdict]], model: str, as_text: Verdict, spoken: Verdict
 ) -> None:
     said = {"provider": "openai", "model": model, "output_tokens": 100}
 
-    as_text, spoken = priced("aliases: {}", said, said | {"output_audio_tokens": 400})
-
-    # 100 at $10 and 400 at $80 a million
-    assert as_text == ("partial", "modality_unreported", *dollars("0.001", "0.001"), None)
-    assert spoken == ("exact", None, *dollars("0.033", "0.033", "0.033"))
+    assert priced("aliases: {}", said, said | {"output_audio_tokens": 400}) == [as_text, spoken]
 
 
 VERTEX = {"provider": "gcp.vertex_ai", "input_tokens": 1_000_000}
