@@ -8,7 +8,7 @@ from farebox_processor.frames import MONEY, PRICED_SPANS, SUPERSEDED_RATINGS, Sc
 from farebox_processor.price_book import PriceBook
 from farebox_processor.pricing import price_spans
 
-__all__ = ["DIFFERENCES", "differences", "rate_again", "superseded"]
+__all__ = ["DIFFERENCES", "differences", "keep_ratings", "rate_again", "superseded"]
 
 DIFFERENCES: Schema = {
     "model": pl.String(),  # of the price book where it is known there, else as the span says
@@ -28,6 +28,26 @@ def rate_again(spans: pl.DataFrame, book: PriceBook, revision: int) -> pl.DataFr
     """Return what of `spans` (frames.PRICED_SPANS) may carry money, rated as `revision`."""
     rated = price_spans(spans, replace(book, revision=revision)).select(*PRICED_SPANS)
     return rated.filter(pl.col("candidate") | spans["candidate"].fill_null(False))
+
+
+def keep_ratings(priced: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """Return `priced` with the rows of `stored` (frames.PRICED_SPANS) for spans of equal content.
+
+    The order stays, and what `priced` has besides (`request`) too.
+    """
+    content = [*_SPAN, "content_hash"]
+    place = priced.select(content).join(
+        stored.select(content).with_row_index("place", offset=priced.height),
+        on=content,
+        how="left",
+        maintain_order="left",
+    )["place"]
+    if place.null_count() == priced.height:
+        return priced
+    own = pl.int_range(priced.height, dtype=pl.UInt32, eager=True)
+    whole = pl.concat([priced, stored.select(*PRICED_SPANS)], how="diagonal")
+    besides = [name for name in priced.columns if name not in PRICED_SPANS]
+    return whole[place.fill_null(own)].with_columns(priced.select(besides).get_columns())
 
 
 def differences(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:

@@ -150,6 +150,10 @@ def test_a_file_with_a_mistake_leaves_the_old_prices_in_use_and_a_good_one_takes
         overlay.write_text(OVERLAY.format(price=f'"{NEW}"'))
         ask_for_a_reload(server, process, until="the rules were loaded")
         at_last = senders.wait_for_more(3)
+    # Sent again, a call costs what it did when it came first.
+    for number in (at_first[0], at_last[0]):
+        again = request_of([OtlpCall(number, number, TOKENS)])
+        assert send_grpc(server.grpc_port, again, timeout=30).status is grpc.StatusCode.OK
 
     assert senders.refused == []
     [kept] = told(server, "the rules in use are kept")

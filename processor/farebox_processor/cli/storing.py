@@ -22,8 +22,9 @@ from farebox_processor.rules import load_rules
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.repair import Repair
-from farebox_processor.store.loads import store_load
+from farebox_processor.store.loads import store_rules
 from farebox_processor.store.migrations import migrate, pending, render
+from farebox_processor.store.ratings import StoredRatings
 from farebox_processor.store.writer import Writer
 
 __all__ = ["ingest", "migrate_command"]
@@ -82,7 +83,7 @@ def ingest(
 ) -> None:
     """Store the spans of OTLP files, as if they had been sent.
 
-    Sending again changes nothing, as long as the prices are the same.
+    Sending again changes nothing.
 
     Examples:
 
@@ -112,11 +113,12 @@ def _store(requests: Iterable[OtlpRequest], tenant: str, config: Config) -> dict
     taken = rejected = 0
     with writing(config) as client:
         migrate(client, str(client.database))
-        store_load(client, "plans", rules.plans.tiers)
+        store_rules(client, rules)
         live = LiveTraces(config.live.max_spans)
         ingest_ = Ingest(
             Writer(client), rules, live, Metrics(), config.store.evidence, config.store.content
         )
+        ingest_.keep_ratings = StoredRatings.of(client).keep
         for request in requests:
             [verdict] = ingest_.flush([request.body], [tenant])
             if verdict.refusal is not None:

@@ -5,6 +5,7 @@ import logging
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import asdict
+from datetime import datetime
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
@@ -15,7 +16,6 @@ from farebox_processor.config import Config
 from farebox_processor.errors import ConfigError
 from farebox_processor.live_traces import LiveTraces
 from farebox_processor.pipeline import Rules, cost_requests
-from farebox_processor.price_query import price_list
 from farebox_processor.rules import load_rules
 from farebox_processor.server.auth import Admission
 from farebox_processor.server.export import Exporter
@@ -27,8 +27,9 @@ from farebox_processor.server.repair import Repair, Repairing
 from farebox_processor.server.running import Ports, Work, serve
 from farebox_processor.so_far import ConversationsSoFar
 from farebox_processor.store.connect import is_embedded, open_client
-from farebox_processor.store.loads import store_load
+from farebox_processor.store.loads import store_rules
 from farebox_processor.store.migrations import migrate, pending
+from farebox_processor.store.ratings import StoredRatings
 from farebox_processor.store.refusals import CLIENT_ERRORS, store_error
 from farebox_processor.store.writer import Writer
 
@@ -73,9 +74,10 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
         for _ in range(3)
     )
     _bring_up_to_date(client, embedded=is_embedded(dsn))
-    _publish(client, rules)
+    store_rules(client, rules)
     exporter = _exporter(config, metrics)
     ingest = _ingest(config, Writer(client), rules, metrics)
+    ingest.keep_ratings = StoredRatings.of(client).keep
     ingest.export = exporter
     work = Work(
         flush=ingest.flush,
@@ -96,7 +98,8 @@ def _work(config: Config, metrics: Metrics, opened: ExitStack) -> tuple[Work, Re
     )
 
     def use(loaded: Rules) -> None:
-        _publish_beside(config, loaded)
+        changed_at = _publish_beside(config, loaded)
+        ingest.keep_ratings = StoredRatings(client, changed_at).keep
         ingest.rules = repair.rules = loaded
 
     # Tokens first, and whatever the prices are like: one may have to go at once.
@@ -125,17 +128,15 @@ def _exporter(config: Config, metrics: Metrics) -> Exporter | None:
     return Exporter(config.export, endpoint, metrics) if endpoint else None
 
 
-def _publish(client: Client, rules: Rules) -> None:
-    """Bring plans and prices in force into the store, where views and dashboards read them."""
-    store_load(client, "plans", rules.plans.tiers)
-    store_load(client, "prices", price_list(rules.book))
+def _publish_beside(config: Config, rules: Rules) -> datetime | None:
+    """Store the rules through a client of its own, while flushes use theirs.
 
-
-def _publish_beside(config: Config, rules: Rules) -> None:
-    """Do so through a client of its own, while flushes use theirs."""
+    Return since when they are in force; null if they are the first.
+    """
     dsn, database = config.store.dsn.reveal(), config.store.database
     with closing(open_client(dsn, database=database)) as client:
-        _publish(client, rules)
+        store_rules(client, rules)
+        return StoredRatings.of(client).changed_at
 
 
 def _clickhouse_endpoint(config: Config, dsn: str, opened: ExitStack) -> ASGIApp | None:

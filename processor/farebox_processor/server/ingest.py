@@ -3,9 +3,9 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import polars as pl
@@ -85,6 +85,8 @@ class Ingest:
     proposed_names: bool = False
     """Whether costs are attached under the proposed standard names too."""
     so_far: ConversationsSoFar = field(default_factory=lambda: ConversationsSoFar(100_000))
+    keep_ratings: Callable[[pl.DataFrame], pl.DataFrame] = lambda priced: priced
+    """Gives spans that are stored already, by earlier prices, the rating they have."""
     export: Export | None = None
     """Who else gets the spans, and what was attached to them."""
     _stored_lately: list[pl.DataFrame] = field(default_factory=list)
@@ -99,6 +101,7 @@ class Ingest:
         """
         costed = cost_requests(bodies, tenants, self.rules)
         try:
+            costed = replace(costed, priced=self.keep_ratings(costed.priced))
             with self.metrics.insert_seconds.time():
                 written, attached = self._store(costed)
             rejections = self._reject(costed.decoded, written)

@@ -18,7 +18,7 @@ from farebox_processor.frames import (
     Schema,
 )
 
-__all__ = ["DEAD_LETTERS", "PARTITIONS", "PRICES", "TABLES"]
+__all__ = ["DEAD_LETTERS", "PARTITIONS", "PRICES", "PRICE_BOOKS", "TABLES"]
 
 DEAD_LETTERS: Final[Schema] = {
     "tenant": pl.String(),
@@ -42,6 +42,8 @@ PRICES: Final[Schema] = {
     "source": pl.String(),
 }
 
+PRICE_BOOKS: Final[Schema] = {"price_book": pl.String()}
+
 TABLES: Final[dict[str, Schema]] = {
     "spans": PRICED_SPANS,
     "otel_traces": EVIDENCE,
@@ -50,6 +52,7 @@ TABLES: Final[dict[str, Schema]] = {
     "dead_letter": DEAD_LETTERS,
     "plans": PLAN_TIERS,
     "prices": PRICES,
+    "price_books": PRICE_BOOKS,
     "allocations": ALLOCATIONS,
     "superseded_ratings": SUPERSEDED_RATINGS,
     "rating_revisions": RATING_REVISIONS,

@@ -52,6 +52,7 @@ def test_a_fresh_database_gets_every_table(engine: Engine, empty_database: str) 
         "otel_traces_trace_id_ts_mv",
         "plan_months",
         "plans",
+        "price_books",
         "prices",
         "rating_revisions",
         "schema_migrations",

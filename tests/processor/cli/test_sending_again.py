@@ -1,0 +1,56 @@
+"""Spans that are sent again after the prices were changed: what they cost is history."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Run
+
+# gpt-4o at twice its price, from the beginning.
+TWICE = """\
+models:
+  - provider: openai
+    model: gpt-4o
+    source: a test
+    recorded: 2026-11-21
+    prices: {input_tokens: "5", cache_read_tokens: "2.5", output_tokens: "20"}
+"""
+
+
+@pytest.fixture
+def settings(engine_dsn: str, empty_database: str, tmp_path: Path) -> dict[str, str]:
+    """The settings of a store in which there is nothing yet, with a price file of its own."""
+    overlay = tmp_path / "prices.yaml"
+    overlay.write_text("aliases: {}\n", encoding="utf-8")
+    return {
+        "FAREBOX_STORE__DSN": engine_dsn,
+        "FAREBOX_STORE__DATABASE": empty_database,
+        "FAREBOX_PRICES__OVERLAYS": str(overlay),
+    }
+
+
+def told(run: Run, settings: dict[str, str], command: str, name: str) -> Any:
+    return json.loads(run(command, "--json", **settings).stdout)[name]
+
+
+def test_what_is_sent_again_changes_nothing_and_what_is_new_costs_what_it_does_now(
+    run: Run, recording: Callable[[str], Path], settings: dict[str, str]
+) -> None:
+    sent, new = recording("go_openai_chat"), recording("go_openai_tool_loop")
+    run("ingest", sent, **settings)
+    before = told(run, settings, "conversations", "conversations")
+
+    Path(settings["FAREBOX_PRICES__OVERLAYS"]).write_text(TWICE, encoding="utf-8")
+    again = run("ingest", sent, **settings)
+
+    assert again.exit_code == 0, again.stderr
+    assert told(run, settings, "conversations", "conversations") == before
+    spans = json.loads(run("explain", before[0]["conversation_id"], "--json", **settings).stdout)
+    assert spans["total_usd"] == before[0]["cost_usd"] == "0.0059675"
+
+    run("ingest", new, **settings)
+    costs = {row["cost_usd"] for row in told(run, settings, "conversations", "conversations")}
+    assert costs == {"0.0059675", "0.018765"}
