@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry import trace
 
 import farebox
 from farebox import attributes
 from farebox.threads import follow_executors, leave_executors
+from support.held import held_here
 
 _ID = attributes.CONVERSATION_ID
 
@@ -214,11 +214,6 @@ def test_work_given_to_an_executor_is_in_the_conversation_of_who_gave_it(emitted
     }
 
 
-def _held_here() -> tuple[str | None, str | None, int]:
-    held = farebox.current_conversation() or farebox.Conversation()
-    return held.id, held.user, trace.get_current_span().get_span_context().trace_id
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking where threads run
 def test_work_of_a_shared_pool_of_processes_is_in_the_conversation_of_who_gave_it(
@@ -233,9 +228,9 @@ def test_work_of_a_shared_pool_of_processes_is_in_the_conversation_of_who_gave_i
                     emitted.tracer.start_as_current_span("request") as span,
                 ):
                     expected = (name, f"of {name}", span.get_span_context().trace_id)
-                    assert pool.submit(_held_here).result() == expected
+                    assert pool.submit(held_here).result() == expected
                     assert list(pool.map(str, [1, 2])) == ["1", "2"]
-            assert pool.submit(_held_here).result() == (None, None, 0)
+            assert pool.submit(held_here).result() == (None, None, 0)
     finally:
         leave_executors()
 

@@ -20,6 +20,8 @@ __all__ = ["equal_calls", "pairs_below", "pairs_within"]
 
 _SLACK: Final = 10
 """One part in so many may stick out: who hears first of the end of a stream is left to chance."""
+_MOMENT_NS: Final = 20_000_000
+"""So much may stick out of a short call, up to half of it: a busy machine is late by that."""
 
 # `place`: tools tell no totals, so equal ones are one call only within a trace.
 _EQUAL_CALL: Final = [*EQUAL_CALL, "input_total", "output_total", "place"]
@@ -145,7 +147,8 @@ def _matched(events: pl.DataFrame) -> list[_Pair]:
         if is_around:
             insort(ends_of[kind], (ended, index))
             continue
-        enough = (ended - (ended - began) // _SLACK, 0)
+        lasted = ended - began
+        enough = (ended - max(lasted // _SLACK, min(_MOMENT_NS, lasted // 2)), 0)
         found = [
             (ends[place], place, other)
             for other, ends in ends_of.items()

@@ -161,6 +161,28 @@ class TestDuplicates:
 
         assert trace(roll_up(spans, book), "cost_usd") == {"cost_usd": Decimal("0.02")}
 
+    @pytest.mark.parametrize(
+        ("lasted", "late", "cost"),
+        [
+            # A tenth of the call, at least 20 ms, at most half of it.
+            (2, 0.2, "0.01"),
+            (2, 0.21, "0.02"),
+            (0.06, 0.02, "0.01"),
+            (0.06, 0.021, "0.02"),
+            (0.01, 0.005, "0.01"),
+            (0.01, 0.006, "0.02"),
+        ],
+    )
+    def test_who_hears_late_of_the_end_of_a_call_still_recorded_it(
+        self, book: PriceBook, lasted: float, late: float, cost: str
+    ) -> None:
+        spans = priced_spans(
+            framework("around", start=0, end=1 + lasted - late),
+            native("inside", start=1, end=1 + lasted, trace_id="other"),
+        )
+
+        assert roll_up(spans, book).traces["cost_usd"].sum() == Decimal(cost)
+
     def test_equal_calls_of_one_scope_are_two_calls(self, book: PriceBook) -> None:
         spans = priced_spans(
             {"span_id": "a", "start": 0, "end": 4, "cost": "0.01"},
