@@ -66,6 +66,7 @@ QUANTITIES: Final = (
 TEXTS: Final = (
     "operation",
     "provider",
+    "host",  # of a provider: it counts before `provider`, on spans of models
     "request_model",
     "response_model",
     "response_id",

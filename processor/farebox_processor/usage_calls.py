@@ -134,9 +134,13 @@ def _steps_of_spans(columns: frozenset[str]) -> list[Step]:
 
 def _provider(given: Given, common: Common) -> pl.Expr:
     """Return the convention's name; `openai.chat` is openai; a framework is null."""
-    if "provider" not in given:
+    told = [name for name in ("provider", "request_model", "response_model") if name in given]
+    if not told:
         return NO_TEXT
-    name = pl.col("provider").str.to_lowercase()
+    # Other spans have hosts too: a client's span below that of the call.
+    is_of_model = pl.any_horizontal(pl.col(name).is_not_null() for name in told)
+    host = pl.when(is_of_model).then(given.text("host"))
+    name = pl.coalesce(host, given.text("provider")).str.to_lowercase()
     head = name.str.extract(r"^([^.]+)")
     known = list(common.providers)
 

@@ -621,6 +621,12 @@ def test_the_host_tells_who_is_called_where_the_emitter_names_the_sdk(
         assert by_base["provider"] == provider
 
 
+def test_the_host_of_a_span_that_names_no_model_and_no_provider_tells_nothing(read: Any) -> None:
+    row = only(read({"http.request.method": "POST", "server.address": "api.groq.com"}))
+
+    assert (row["provider"], row["candidate"]) == (None, False)
+
+
 @pytest.mark.parametrize(
     ("attributes", "context", "region"),
     [
