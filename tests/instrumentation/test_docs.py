@@ -1,8 +1,10 @@
 """Every example of docs/instrument.md runs, and what it says of a conversation is emitted."""
 
+import asyncio
 import gc
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,9 @@ def providers(
 
     # It keeps clients, and each keeps the instrumentation that it was first called under.
     litellm.in_memory_llm_clients_cache.flush_cache()
-    with running_gemini() as gemini:
+    # pydantic-ai takes the loop in force; one that it had to make would be open for ever.
+    with running_gemini() as gemini, closing(asyncio.new_event_loop()) as loop:
+        asyncio.set_event_loop(loop)
         gemini.answer(20, 10)
         for name, value in {
             "OPENAI_BASE_URL": f"{double.url}/v1",
@@ -63,6 +67,7 @@ def providers(
         }.items():
             monkeypatch.setenv(name, value)
         yield monkeypatch
+        asyncio.set_event_loop(None)
     gc.collect()  # a client that an example leaves open says so here
 
 
