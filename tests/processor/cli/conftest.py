@@ -12,6 +12,16 @@ from farebox_processor.cli.console import out
 
 CORPUS = Path(__file__).parents[2] / "fixtures" / "corpus"
 
+# gpt-4o at twice its price, from the beginning.
+TWICE = """\
+models:
+  - provider: openai
+    model: gpt-4o
+    source: a test
+    recorded: 2026-11-21
+    prices: {input_tokens: "5", cache_read_tokens: "2.5", output_tokens: "20"}
+"""
+
 
 class Run(Protocol):
     """Runs `farebox` with the arguments given; settings are environment variables."""

@@ -8,17 +8,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from .conftest import CORPUS, Run
-
-# gpt-4o at twice its price, from the beginning.
-TWICE = """\
-models:
-  - provider: openai
-    model: gpt-4o
-    source: a test
-    recorded: 2026-11-21
-    prices: {input_tokens: "5", cache_read_tokens: "2.5", output_tokens: "20"}
-"""
+from .conftest import CORPUS, TWICE, Run
 
 # What is neither a call of a model nor of a tool, by the service that it is a span of.
 OF_A_SERVICE = """\

@@ -7,17 +7,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run
-
-# gpt-4o at twice its price, from the beginning.
-TWICE = """\
-models:
-  - provider: openai
-    model: gpt-4o
-    source: a test
-    recorded: 2026-11-21
-    prices: {input_tokens: "5", cache_read_tokens: "2.5", output_tokens: "20"}
-"""
+from .conftest import TWICE, Run
 
 
 @pytest.fixture
