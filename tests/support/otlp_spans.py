@@ -26,6 +26,7 @@ class OtlpCall:
     end_s: float = 1.0
     scope: str = "opentelemetry.instrumentation.genai.openai"
     output_tokens: int = 0
+    feature: str | None = None
 
     @property
     def trace_id(self) -> str:
@@ -61,6 +62,7 @@ def request_of(calls: Iterable[OtlpCall]) -> bytes:
             "gen_ai.response.model": "gpt-4o-2024-08-06",
             "gen_ai.response.id": call.response,
             "gen_ai.conversation.id": call.conversation,
+            "farebox.feature": call.feature,
         }
         for key, text in told.items():
             if text is not None:
