@@ -418,6 +418,14 @@ def test_the_queries_of_the_docs_are_answered(ask_full: Ask) -> None:
         ask_full(query)
 
 
+def test_a_costly_conversation_is_a_link_to_its_dashboard() -> None:
+    said = ALERTS["farebox-costly-conversation"]["annotations"]["description"]
+    variables = {one["name"] for one in DASHBOARDS["conversation"]["templating"]["list"]}
+
+    assert f"{{{{ externalURL }}}}d/{DASHBOARDS['conversation']['uid']}?" in said
+    assert set(re.findall(r"var-(\w+)=", said)) <= variables
+
+
 def test_the_rules_ask_the_data_source_that_is_provisioned() -> None:
     [source] = read_provisioning("datasources")["datasources"]
 
