@@ -75,7 +75,10 @@ class ServerConfig:
         16 * _MIB, "Largest request, in bytes after decompression.", at_least=1, at_most=64 * _MIB
     )
     max_in_flight_bytes: int = setting(
-        256 * _MIB, "Received and not yet answered; above it senders are asked to wait.", at_least=1
+        256 * _MIB,
+        "Received and not yet answered; above it senders are asked to wait. With tokens, half of it"
+        " is the most that one tenant may have.",
+        at_least=1,
     )
     answer_within_ms: int = setting(
         4_000, "Longest wait for an answer; then the sender is asked to try again.", at_least=1

@@ -11,6 +11,7 @@ __all__ = [
     "Rejection",
     "RequestTooLargeError",
     "RetryableStoreError",
+    "TenantShareError",
 ]
 
 
@@ -36,6 +37,10 @@ class RequestTooLargeError(FareboxError):
 
 class RetryableStoreError(FareboxError):
     """ClickHouse cannot take the rows now: keep them, wait, send the same block again."""
+
+
+class TenantShareError(FareboxError):
+    """One tenant of several has its share in flight: UNAVAILABLE with RetryInfo, 429."""
 
 
 class PermanentStoreError(FareboxError):

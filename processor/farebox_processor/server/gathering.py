@@ -3,38 +3,20 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from farebox_processor.config import FlushConfig
-from farebox_processor.errors import RetryableStoreError
+from farebox_processor.server.budget import Budget
 from farebox_processor.server.flush import SteadyFlush, Verdict
 from farebox_processor.server.metrics import Metrics
 
-__all__ = ["Budget", "Gatherer", "in_thread"]
+__all__ = ["Gatherer", "in_thread"]
 
 _Result = TypeVar("_Result")
-
-
-class Budget:
-    """The bytes that may be in memory at the same time."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self.in_use_bytes = 0
-
-    def take(self, size_bytes: int) -> bool:
-        """Take bytes if there are so many left, and tell whether there were."""
-        if self.in_use_bytes + size_bytes > self._limit_bytes:
-            return False
-        self.in_use_bytes += size_bytes
-        return True
-
-    def give_back(self, size_bytes: int) -> None:
-        """Give back bytes that were taken."""
-        self.in_use_bytes -= size_bytes
 
 
 @dataclass(eq=False, slots=True)
@@ -76,10 +58,9 @@ class Gatherer:
         """Wait for the verdict on a request.
 
         When cancelled, a request that is not yet part of a flush is forgotten. Raises
-        RetryableStoreError where too much is in flight already.
+        RetryableStoreError or TenantShareError where too much is in flight already.
         """
-        if not self._budget.take(len(body)):
-            raise RetryableStoreError("too much is in flight; try again")
+        self._budget.take(len(body), tenant)
         waiting = _Waiting(body, tenant, asyncio.get_running_loop().create_future())
         self._waiting[waiting] = None
         self._waiting_bytes += len(body)
@@ -125,7 +106,7 @@ class Gatherer:
     def _take(self) -> Sequence[_Waiting]:
         batch: list[_Waiting] = []
         size_bytes = 0
-        for waiting in list(self._waiting):
+        for waiting in _in_turns(self._waiting):
             size_bytes += len(waiting.body)
             if batch and size_bytes > self._limits.max_bytes:
                 break
@@ -159,12 +140,25 @@ class Gatherer:
         self._waiting_bytes -= len(waiting.body)
 
     def _finish(self, waiting: _Waiting) -> None:
-        self._budget.give_back(len(waiting.body))
+        self._budget.give_back(len(waiting.body), waiting.tenant)
         self._unfinished -= 1
 
     def _oldest_waiting_seconds(self) -> float:
         oldest = next(iter(self._waiting), None)
         return time.monotonic() - oldest.since if oldest else 0.0
+
+
+def _in_turns(waiting: Iterable[_Waiting]) -> list[_Waiting]:
+    """Return the requests so that tenants take turns, byte by byte, each one's oldest first.
+
+    However much one of them sends, what another one sends now is part of the next flush.
+    """
+    ahead: Counter[str] = Counter()
+    places: dict[_Waiting, int] = {}
+    for one in waiting:
+        places[one] = ahead[one.tenant]
+        ahead[one.tenant] += len(one.body)
+    return sorted(places, key=places.__getitem__)
 
 
 async def in_thread(call: Callable[[], _Result]) -> _Result:

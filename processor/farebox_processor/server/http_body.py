@@ -7,8 +7,8 @@ from typing import Final, Self
 
 from starlette.requests import Request
 
-from farebox_processor.errors import BadRequestError, RequestTooLargeError, RetryableStoreError
-from farebox_processor.server.gathering import Budget
+from farebox_processor.errors import BadRequestError, RequestTooLargeError
+from farebox_processor.server.budget import Budget
 
 __all__ = ["HeldBody", "Inflation", "PlainBody"]
 
@@ -61,8 +61,9 @@ class Inflation:
 class HeldBody:
     """A body while it is read; its bytes count as in flight until the context is left."""
 
-    def __init__(self, budget: Budget, limit_bytes: int) -> None:
+    def __init__(self, budget: Budget, tenant: str, limit_bytes: int) -> None:
         self._budget = budget
+        self._tenant = tenant
         self._limit_bytes = limit_bytes
         self._content = bytearray()
 
@@ -75,12 +76,12 @@ class HeldBody:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._budget.give_back(len(self._content))
+        self._budget.give_back(len(self._content), self._tenant)
 
     async def read(self, request: Request, decoding: PlainBody | Inflation) -> bytes:
         """Return the whole body.
 
-        Raises RequestTooLargeError, BadRequestError, or RetryableStoreError where too much is in
+        Raises RequestTooLargeError, BadRequestError, or what Budget raises where too much is in
         flight.
         """
         if int(request.headers.get("content-length") or 0) > self._limit_bytes:
@@ -94,8 +95,7 @@ class HeldBody:
     def _add(self, piece: bytes) -> None:
         if len(self._content) + len(piece) > self._limit_bytes:
             raise self._too_large()
-        if not self._budget.take(len(piece)):
-            raise RetryableStoreError("too much is in flight; try again")
+        self._budget.take(len(piece), self._tenant)
         self._content += piece
 
     def _too_large(self) -> RequestTooLargeError:

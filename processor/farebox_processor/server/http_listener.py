@@ -50,7 +50,7 @@ async def _answer(receiver: Receiver, request: Request, content_type: str) -> An
         return Answer(Condition.UNSUPPORTED, f"send {PROTOBUF} or {JSON}")
     if decoding is None:
         return Answer(Condition.UNSUPPORTED, "send one Content-Encoding: gzip or identity")
-    body = await _body(receiver, request, decoding, content_type)
+    body = await _body(receiver, request, decoding, content_type, tenant)
     return body if isinstance(body, Answer) else await receiver.receive(body, tenant)
 
 
@@ -63,12 +63,16 @@ def _decoding(request: Request) -> PlainBody | Inflation | None:
 
 
 async def _body(
-    receiver: Receiver, request: Request, decoding: PlainBody | Inflation, content_type: str
+    receiver: Receiver,
+    request: Request,
+    decoding: PlainBody | Inflation,
+    content_type: str,
+    tenant: str,
 ) -> bytes | Answer:
     """Return the request as protobuf, whatever it came as, or the answer that refuses it."""
     settings = receiver.settings
     try:
-        with HeldBody(receiver.budget, settings.max_request_bytes) as held:
+        with HeldBody(receiver.budget, tenant, settings.max_request_bytes) as held:
             async with asyncio.timeout(settings.body_timeout_s):
                 body = await held.read(request, decoding)
             if content_type == PROTOBUF:

@@ -10,10 +10,12 @@ from farebox_processor.errors import (
     FareboxError,
     RequestTooLargeError,
     RetryableStoreError,
+    TenantShareError,
 )
 from farebox_processor.server.auth import Admission
+from farebox_processor.server.budget import Budget
 from farebox_processor.server.flush import UnexpectedError, Verdict
-from farebox_processor.server.gathering import Budget, Gatherer
+from farebox_processor.server.gathering import Gatherer
 from farebox_processor.server.metrics import Metrics
 from farebox_processor.server.statuses import Answer, Condition
 
@@ -29,6 +31,7 @@ _CONDITIONS: Final = (
     (BadRequestError, Condition.UNDECODABLE),
     (RequestTooLargeError, Condition.TOO_LARGE),
     (RetryableStoreError, Condition.UNAVAILABLE),
+    (TenantShareError, Condition.THROTTLED),
     (UnexpectedError, Condition.UNEXPECTED),
 )
 

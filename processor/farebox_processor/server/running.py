@@ -14,8 +14,9 @@ from starlette.types import ASGIApp
 from farebox_processor.config import Config
 from farebox_processor.server.admin import CheckStore, admin_app
 from farebox_processor.server.auth import Admission
+from farebox_processor.server.budget import Budget
 from farebox_processor.server.flush import Bury, Flush, FollowUp, SteadyFlush
-from farebox_processor.server.gathering import Budget, Gatherer, in_thread
+from farebox_processor.server.gathering import Gatherer, in_thread
 from farebox_processor.server.grpc_listener import GrpcListener
 from farebox_processor.server.http_listener import otlp_http_app
 from farebox_processor.server.http_server import HttpServer, tls_context
@@ -62,7 +63,7 @@ class Server:
         self._config = config
         self._finish = work.finish
         settings = config.server
-        budget = Budget(settings.max_in_flight_bytes)
+        budget = _budget(config)
         flush = SteadyFlush(work.flush, work.bury, metrics, follow_up=work.follow_up)
         self._gatherer = Gatherer(flush, config.flush, budget=budget, metrics=metrics)
         self._receiver = Receiver(
@@ -177,6 +178,15 @@ def _signals() -> asyncio.Queue[int]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, received.put_nowait, number)
     return received
+
+
+def _budget(config: Config) -> Budget:
+    settings = config.server
+    limit_bytes = settings.max_in_flight_bytes
+    if config.tenants.tokens_file is None:
+        return Budget(limit_bytes)
+    # Never so little that a request which may be sent could not be taken.
+    return Budget(limit_bytes, max(limit_bytes // 2, settings.max_request_bytes))
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:

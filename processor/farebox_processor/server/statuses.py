@@ -29,6 +29,8 @@ class Condition(StrEnum):
     """Above the limit of bytes or of spans."""
     UNAVAILABLE = "unavailable"
     """ClickHouse is away, too much is in flight, or the server is about to stop."""
+    THROTTLED = "throttled"
+    """The tenant has as much in flight as one of several may have."""
     UNEXPECTED = "unexpected"
     """A fault of the server's own; the payload is kept aside if it happens again."""
     UNAUTHENTICATED = "unauthenticated"
@@ -56,6 +58,7 @@ STATUSES: Final[Mapping[Condition, Status]] = {
     # Without RetryInfo, which makes it final: https://opentelemetry.io/docs/specs/otlp/
     Condition.TOO_LARGE: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
     Condition.UNAVAILABLE: Status(grpc.StatusCode.UNAVAILABLE, 503, retry=True),
+    Condition.THROTTLED: Status(grpc.StatusCode.UNAVAILABLE, 429, retry=True),
     Condition.UNEXPECTED: Status(grpc.StatusCode.UNAVAILABLE, 503, retry=True),
     Condition.UNAUTHENTICATED: Status(grpc.StatusCode.UNAUTHENTICATED, 401),
     Condition.FORBIDDEN: Status(grpc.StatusCode.PERMISSION_DENIED, 403),

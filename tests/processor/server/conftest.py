@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from farebox_processor.config import Config, FlushConfig, ServerConfig
+from farebox_processor.config import Config, FlushConfig, ServerConfig, TenantsConfig
 from farebox_processor.errors import BadRequestError
 from farebox_processor.server.auth import Admission
 from farebox_processor.server.flush import Verdict
@@ -131,6 +131,7 @@ def start(flush: MemoryFlush) -> Iterator[Callable[..., Serving]]:
         config = Config(
             server=replace(ServerConfig(**ports), **server),
             flush=FlushConfig(**({"interval_ms": 0} | (gather or {}))),
+            tenants=TenantsConfig(tokens_file="tokens.yaml" if tokens else None),
         )
         work = Work(flush, flush.bury, check_store, Admission(tokens))
         serving = Serving(config, work)

@@ -6,9 +6,10 @@ import threading
 import pytest
 
 from farebox_processor.config import FlushConfig
-from farebox_processor.errors import RetryableStoreError
+from farebox_processor.errors import RetryableStoreError, TenantShareError
+from farebox_processor.server.budget import Budget
 from farebox_processor.server.flush import SteadyFlush, Verdict
-from farebox_processor.server.gathering import Budget, Gatherer
+from farebox_processor.server.gathering import Gatherer
 from farebox_processor.server.metrics import Metrics
 
 
@@ -27,12 +28,12 @@ class HeldFlush:
         return [Verdict(accepted=int(body)) for body in bodies]
 
 
-def gathering(flush, scenario, *, limit_bytes=100, **limits):
+def gathering(flush, scenario, *, limit_bytes=100, tenant_limit_bytes=None, **limits):
     """Run a scenario beside a gatherer, which is cancelled at its end."""
 
     async def run():
         metrics = Metrics()
-        budget = Budget(limit_bytes)
+        budget = Budget(limit_bytes, tenant_limit_bytes)
         steady = SteadyFlush(flush, None, metrics)
         gatherer = Gatherer(steady, FlushConfig(**limits), budget=budget, metrics=metrics)
         running = asyncio.create_task(gatherer.run())
@@ -44,8 +45,8 @@ def gathering(flush, scenario, *, limit_bytes=100, **limits):
     return asyncio.run(run())
 
 
-def submit(gatherer, *bodies):
-    return [asyncio.create_task(gatherer.submit(body, "")) for body in bodies]
+def submit(gatherer, *bodies, tenant=""):
+    return [asyncio.create_task(gatherer.submit(body, tenant)) for body in bodies]
 
 
 async def entered(flush):
@@ -106,6 +107,42 @@ def test_above_the_bytes_in_flight_a_request_is_to_be_sent_again():
         return budget.in_use_bytes
 
     assert gathering(flush, scenario, interval_ms=0, limit_bytes=10) == 0
+
+
+def test_a_tenant_with_its_share_in_flight_is_told_so_and_others_are_served():
+    flush = HeldFlush()
+    flush.leave.release(3)
+
+    async def scenario(gatherer, budget):
+        greedy = submit(gatherer, b"11", b"22", tenant="greedy")
+        await asyncio.sleep(0)
+        with pytest.raises(TenantShareError, match="this tenant"):
+            await gatherer.submit(b"33", "greedy")
+        await gatherer.submit(b"44", "modest")
+        await asyncio.gather(*greedy)
+        await gatherer.submit(b"55", "greedy")
+        return budget.in_use_bytes
+
+    left = gathering(flush, scenario, interval_ms=0, limit_bytes=10, tenant_limit_bytes=5)
+
+    assert left == 0
+
+
+def test_what_a_tenant_sends_is_in_the_next_flush_however_much_waits_of_another():
+    flush = HeldFlush()
+
+    async def scenario(gatherer, budget):
+        first = submit(gatherer, b"1")
+        await entered(flush)
+        much = submit(gatherer, b"10", b"11", b"12", b"13", tenant="greedy")
+        little = submit(gatherer, b"20", b"2", tenant="modest")
+        await asyncio.sleep(0)
+        flush.leave.release(4)
+        await asyncio.gather(*first, *much, *little)
+
+    gathering(flush, scenario, interval_ms=0, max_bytes=4)
+
+    assert flush.batches == [[b"1"], [b"10", b"20"], [b"11", b"2"], [b"12", b"13"]]
 
 
 def test_a_request_whose_sender_left_is_not_flushed():

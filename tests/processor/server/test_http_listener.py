@@ -6,6 +6,9 @@ import socket
 import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from threading import Event
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http import Compression
@@ -13,6 +16,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from farebox_processor.config import Token
 from farebox_processor.server.flush import Verdict
 
 MIB = 1024 * 1024
@@ -182,3 +186,29 @@ def _closed_while_sending(connection: socket.socket, *, within_s: float) -> bool
             return True
         return True
     return False
+
+
+def test_one_tenant_of_several_has_half_of_what_may_be_in_flight(flush, start):
+    tokens = [Token(tenant, sha256(tenant.encode()).hexdigest()) for tenant in ("greedy", "modest")]
+    serving = start(tokens=tokens, max_in_flight_bytes=2_000, max_request_bytes=700)
+    entered, leave = Event(), Event()
+
+    def hold(body: bytes) -> Verdict:
+        entered.set()
+        assert leave.wait(20)
+        return Verdict(accepted=1)
+
+    flush.behave = hold
+    with ThreadPoolExecutor() as senders:
+        first = senders.submit(serving.send_http, bytes(700), authorization="Bearer greedy")
+        assert entered.wait(20)
+        refused = serving.send_http(bytes(700), authorization="Bearer greedy")
+        other = senders.submit(serving.send_http, bytes(700), authorization="Bearer modest")
+        while serving.metric("in_flight_bytes") < 1_400:
+            assert not other.done()
+        leave.set()
+        served = [first.result(20).status, other.result(20).status]
+
+    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    assert served == [200, 200]
+    assert serving.metric("in_flight_bytes") == 0

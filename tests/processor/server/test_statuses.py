@@ -8,7 +8,12 @@ from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from farebox_processor.config import Token
-from farebox_processor.errors import BadRequestError, RequestTooLargeError, RetryableStoreError
+from farebox_processor.errors import (
+    BadRequestError,
+    RequestTooLargeError,
+    RetryableStoreError,
+    TenantShareError,
+)
 from farebox_processor.server.auth import Admission
 from farebox_processor.server.flush import UnexpectedError, Verdict
 from farebox_processor.server.statuses import STATUSES, Condition
@@ -39,6 +44,7 @@ TABLE = {
         False,
     ),
     Condition.UNAVAILABLE: (Verdict(refusal=RetryableStoreError("m")), UNAVAILABLE, 503, True),
+    Condition.THROTTLED: (Verdict(refusal=TenantShareError("m")), UNAVAILABLE, 429, True),
     Condition.UNEXPECTED: (Verdict(refusal=UnexpectedError("m")), UNAVAILABLE, 503, True),
 }
 REFUSED_BEFORE = {
