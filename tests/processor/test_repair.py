@@ -92,6 +92,15 @@ def test_a_trace_without_a_row_gets_one(client, repair, store) -> None:
     assert traces(client) == [("a", "c", 2, 2, Decimal("0.75"))]
 
 
+def test_a_trace_without_a_row_is_found_whatever_joins_give_by_default(
+    client, repair, store
+) -> None:
+    store(call("a", "1"))
+    client.set_client_setting("join_use_nulls", 1)
+
+    assert repair.run() == 2
+
+
 def test_what_is_repaired_is_left_alone(client, repair, store, rules) -> None:
     store(
         call("a", "1", response_id="r"),
@@ -449,3 +458,16 @@ def test_the_spans_of_traces_come_back_as_they_were_written(client, store) -> No
 
     written = with_nothing_null(priced_spans(call("a", "1"), call("b", "1", tenant="acme")))
     assert read.sort("trace_id").to_dicts() == written.to_dicts()
+
+
+def test_contents_of_a_span_in_two_months_are_one_whatever_the_profile_of_the_user(
+    client, store
+) -> None:
+    a_month = 31 * 86_400
+    store(call("a", "1", "5", end_unix_nano=10))
+    store(call("a", "1", "3", end_unix_nano=20, start=a_month, end=a_month + 1))
+    client.set_client_setting("do_not_merge_across_partitions_select_final", 1)
+
+    read = repair_queries.spans_of(client, pl.DataFrame({"tenant": [""], "trace_id": ["a"]}))
+
+    assert read["cost_usd"].to_list() == [Decimal(3)]

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from farebox_processor.errors import ConfigError
+from farebox_processor.errors import ConfigError, RetryableStoreError
 from farebox_processor.frames import CALLS, PRICED_SPANS
 from farebox_processor.store import queries
 from farebox_processor.store.queries import ConversationFilter
@@ -212,3 +212,12 @@ def test_text_in_a_filter_is_only_ever_compared(stored: Client, text: str, field
 
     assert found.is_empty() or text in ("", "acme", "canary", "flat", "search", "ann")
     assert queries.spans_of_conversation(stored, "acme", text).is_empty()
+
+
+def test_half_an_answer_is_none_whatever_the_profile_of_the_user(stored: Client) -> None:
+    profile = {"max_result_rows": 1, "max_block_size": 1, "result_overflow_mode": "break"}
+    for name, value in profile.items():
+        stored.set_client_setting(name, value)
+
+    with pytest.raises(RetryableStoreError, match="max rows: 1"):
+        queries.conversations(stored)
