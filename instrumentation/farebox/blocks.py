@@ -2,21 +2,31 @@
 
 import os
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from farebox import carrying
-from farebox._guard import harmless, note_fault
+from farebox._guard import harmless, note_fault, say_once
 from farebox.conversation_state import Conversation, conversation_in, holding
 from farebox.propagation import conversation_from_baggage, with_baggage_of
 
 __all__ = ["Block", "conversation", "current_conversation", "turn"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_Opened: TypeAlias = tuple[tuple["Block", Context], ...]
+"""Each open block with the context before it, the outermost first."""
+
+_OPENED: Final = otel_context.create_key("farebox-opened-blocks")
+_OPENED_MAX: Final = 64
+"""Work that starts its successor inside a block passes its open ones on, for ever."""
+_LEFT_ELSEWHERE: Final = (
+    "a block of a conversation or turn was left elsewhere than it was entered, or after one that "
+    "was entered later, as happens around a `yield`: calls since then may be in another "
+    "conversation or in none; decorate the generator instead"
+)
 
 
 def current_conversation() -> Conversation | None:
@@ -43,11 +53,11 @@ class Block:
 
     def __enter__(self) -> Conversation | None:
         """Enter the conversation and return it."""
-        context = _entered(self._given_now(), self._extra)
-        if context is None:
-            return current_conversation()
-        _tokens.set((*_tokens.get(), (self, otel_context.attach(context))))
-        return conversation_in(context)
+        before = otel_context.get_current()
+        entered = _entered(self._given_now(), self._extra)
+        opened = (*_opened_in(before), (self, _without_opened(before)))
+        _go_to(before if entered is None else entered, opened)
+        return current_conversation()
 
     def __exit__(
         self,
@@ -56,12 +66,20 @@ class Block:
         traceback: TracebackType | None,
     ) -> None:
         """Leave the conversation; an exception passes through as it is."""
-        *earlier, last = _tokens.get() or (None,)
-        # Somewhere else than where it was entered (a generator closed by another task), there
-        # is nothing to leave.
-        if last is not None and last[0] is self:
-            _tokens.set(tuple(entry for entry in earlier if entry is not None))
-            otel_context.detach(last[1])
+        here = otel_context.get_current()
+        opened = _opened_in(here)
+        place = next((n for n in reversed(range(len(opened))) if opened[n][0] is self), None)
+        if place is None:  # entered elsewhere: there is nothing to leave
+            say_once(_LEFT_ELSEWHERE)
+            return
+        before, later = opened[place][1], opened[place + 1 :]
+        if not later:
+            _go_to(before, opened[:place])
+            return
+        say_once(_LEFT_ELSEWHERE)
+        # Those entered later stay, but must not lead back into this one.
+        (block, _), *others = later
+        _go_to(here, (*opened[:place], (block, before), *others))
 
     async def __aenter__(self) -> Conversation | None:
         """Enter the conversation and return it."""
@@ -99,9 +117,19 @@ class Block:
         return given
 
 
-_tokens: ContextVar[tuple[tuple[Block, Token[Context]], ...]] = ContextVar(
-    "farebox_tokens", default=()
-)
+# Kept in the context: whatever takes that elsewhere, as between the steps of a decorated generator,
+# takes its open blocks along.
+def _opened_in(context: Context) -> _Opened:
+    opened: Any = context.get(_OPENED, ())
+    return cast("_Opened", opened)
+
+
+def _without_opened(context: Context) -> Context:
+    return Context({key: value for key, value in context.items() if key != _OPENED})
+
+
+def _go_to(context: Context, opened: _Opened) -> None:
+    otel_context.attach(otel_context.set_value(_OPENED, opened[-_OPENED_MAX:], context))
 
 
 def conversation(  # noqa: PLR0913 - one keyword per dimension

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry import context
 
 import farebox
 from farebox import attributes
+from farebox.blocks import _LEFT_ELSEWHERE
 from farebox.threads import follow_executors, leave_executors
 from support.held import held_here
 
@@ -282,7 +285,7 @@ def test_a_carried_callback_runs_in_its_conversation_in_any_thread(emitted: Any)
     assert emitted.values(_ID) == {"callback": "c1"}
 
 
-def test_a_block_closed_by_another_task_leaves_that_task_alone(
+def test_a_block_closed_by_another_task_leaves_that_task_alone_and_says_so(
     emitted: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     block = farebox.conversation("c1")
@@ -292,7 +295,75 @@ def test_a_block_closed_by_another_task_leaves_that_task_alone(
         block.__exit__(None, None, None)
         held = farebox.current_conversation()
 
-    assert (held, caplog.records) == (farebox.Conversation(id="c2"), [])
+    assert held == farebox.Conversation(id="c2")
+    assert [record.message for record in caplog.records] == [_LEFT_ELSEWHERE]
+
+
+def test_generators_that_leave_blocks_crosswise_leave_their_reader_in_none_and_say_so_once(
+    emitted: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def converse(name: str) -> Iterator[None]:
+        with farebox.conversation(name):
+            yield
+
+    with farebox.conversation("reader"):
+        pairs = [(converse(f"a{n}"), converse(f"b{n}")) for n in range(2)]
+        for first, second in pairs:
+            next(first), next(second)
+            assert (list(first), list(second)) == ([], [])
+        held = farebox.current_conversation()
+
+    assert held == farebox.Conversation(id="reader")
+    assert farebox.current_conversation() is None
+    assert [record.message for record in caplog.records] == [_LEFT_ELSEWHERE]
+
+
+def test_a_reader_leaves_its_block_while_a_decorated_generator_is_inside_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @farebox.conversation("read")
+    def answer() -> Iterator[None]:
+        with farebox.turn():
+            yield
+
+    steps = answer()
+    with farebox.conversation("reader"):
+        next(steps)
+
+    assert (farebox.current_conversation(), list(steps), caplog.records) == (None, [], [])
+
+
+def test_a_decorated_generator_leaves_its_blocks_wherever_its_steps_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @farebox.conversation("outer")
+    def answer() -> Iterator[farebox.Conversation | None]:
+        with farebox.conversation("inner"), farebox.turn("t"):
+            yield farebox.current_conversation()
+        yield farebox.current_conversation()
+
+    steps = answer()
+    held = [contextvars.Context().run(next, steps) for _ in range(2)]
+
+    assert held == [
+        farebox.Conversation(id="inner", turn_id="t"),
+        farebox.Conversation(id="outer"),
+    ]
+    assert caplog.records == []
+
+
+def test_work_that_starts_its_successor_inside_a_block_keeps_few_contexts() -> None:
+    def work(successors: int) -> int:
+        with farebox.conversation(str(successors)):
+            if successors:
+                waiting.append(contextvars.copy_context())
+                return successors
+            return sum(isinstance(held, context.Context) for held in gc.get_objects())
+
+    waiting = [contextvars.copy_context()]
+    counts = [waiting.pop().run(work, successors) for successors in reversed(range(500))]
+
+    assert counts[-1] < 200
 
 
 @st.composite
