@@ -75,15 +75,27 @@ def carry(what: _T) -> _T:
     callback, a thread that something other than an executor starts.
     """
     context = otel_context.get_current()
+    bound = _bound(what, context)
+    if bound is not what:
+        return cast("_T", bound)
     if hasattr(what, "__anext__"):
         return cast("_T", _CarriedAsyncIterator(what, context))
     if hasattr(what, "__next__"):
         return cast("_T", _CarriedIterator(what, context))
-    if inspect.iscoroutine(what):
-        return cast("_T", _awaited(what, context))
     if callable(what):
         return cast("_T", in_context_of(what, lambda args, kwargs: context))
     return what
+
+
+def _bound(result: Any, context: Context) -> Any:
+    """Return code that is yet to run as the same bound to a context; anything else as it is."""
+    if inspect.iscoroutine(result):
+        return _awaited(result, context)
+    if inspect.isgenerator(result):
+        return _generator(lambda: result, lambda args, kwargs: context)()
+    if inspect.isasyncgen(result):
+        return _async_generator(lambda: result, lambda args, kwargs: context)()
+    return result
 
 
 def in_context_of(
@@ -120,8 +132,8 @@ def _call(function: Any, context_of: Any) -> Callable[..., Any]:
             result = function(*args, **kwargs)
         finally:
             otel_context.detach(token)
-        # A coroutine function that another decorator has made a plain one has not run yet.
-        return _awaited(result, context) if inspect.iscoroutine(result) else result
+        # What another decorator has made a plain function may not have run yet.
+        return _bound(result, context)
 
     return call
 

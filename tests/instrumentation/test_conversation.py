@@ -276,6 +276,46 @@ def test_a_carried_generator_read_after_its_block_is_still_in_its_conversation(
     assert inside.parent == around.context
 
 
+def test_a_carried_generator_that_nobody_reads_to_its_end_closes_in_its_conversation() -> None:
+    held_at_end = []
+
+    def words() -> Iterator[str]:
+        try:
+            yield "a"
+        finally:
+            held_at_end.append(_held())
+
+    with farebox.conversation("c1"):
+        carried = farebox.carry(words())
+    assert next(carried) == "a"
+    del carried
+
+    assert held_at_end == ["c1"]
+
+
+def test_a_generator_that_another_decorator_hides_is_in_its_conversation() -> None:
+    def hiding(function: Any) -> Any:
+        def call() -> Any:
+            return function()
+
+        return call
+
+    @farebox.conversation("generator")
+    @hiding
+    def words() -> Iterator[str | None]:
+        yield _held()
+
+    @farebox.conversation("async generator")
+    @hiding
+    async def async_words() -> AsyncIterator[str | None]:
+        yield _held()
+
+    async def read() -> list[str | None]:
+        return [held async for held in async_words()]
+
+    assert (list(words()), asyncio.run(read())) == (["generator"], ["async generator"])
+
+
 def test_a_carried_callback_runs_in_its_conversation_in_any_thread(emitted: Any) -> None:
     with farebox.conversation("c1"):
         callback = farebox.carry(lambda: emitted.tracer.start_span("callback").end())
@@ -353,17 +393,19 @@ def test_a_decorated_generator_leaves_its_blocks_wherever_its_steps_run(
 
 
 def test_work_that_starts_its_successor_inside_a_block_keeps_few_contexts() -> None:
-    def work(successors: int) -> int:
-        with farebox.conversation(str(successors)):
-            if successors:
-                waiting.append(contextvars.copy_context())
-                return successors
-            return sum(isinstance(held, context.Context) for held in gc.get_objects())
+    def contexts() -> int:
+        gc.collect()
+        return sum(type(held) is context.Context for held in gc.get_objects())
 
-    waiting = [contextvars.copy_context()]
-    counts = [waiting.pop().run(work, successors) for successors in reversed(range(500))]
+    def work() -> None:
+        with farebox.conversation("c1"):
+            kept[0] = contextvars.copy_context()
 
-    assert counts[-1] < 200
+    before, kept = contexts(), [contextvars.copy_context()]
+    for _ in range(500):
+        kept[0].run(work)
+
+    assert contexts() - before < 200
 
 
 @st.composite
