@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -62,8 +63,9 @@ def instrument(  # noqa: PLR0913 - one keyword per decision of the service
 ) -> Status:
     """Set up tracing of GenAI calls, or join what the service has set up already.
 
-    `endpoint` is where OTLP goes; without it the OTEL_* variables say. `capture_content` lets the
-    text of conversations into spans, `redact` sees it first. `accept_baggage` False refuses the
+    `endpoint` is where OTLP goes: without a scheme unencrypted, with port 4318 or a path over HTTP,
+    else over gRPC; without it the OTEL_* variables say. `capture_content` lets the text of
+    conversations into spans, `redact` sees it first. `accept_baggage` False refuses the
     conversations that requests bring along, for services at the edge. `only` names the libraries
     to record ("openai", ...). Never raises; returns what was done, as `status` does later.
     """
@@ -72,7 +74,8 @@ def instrument(  # noqa: PLR0913 - one keyword per decision of the service
             remember(Status(provider="disabled"))
             return status()
         switch_content(on=capture_content)
-        how, provider = _provider(_Request(service_name, endpoint, redact, tracer_provider))
+        to = endpoint and _with_scheme(endpoint)
+        how, provider = _provider(_Request(service_name, to, redact, tracer_provider))
         fields = frozenset(baggage_fields)
         use_settings(Settings(accept_baggage, fields, tracer_provider=tracer_provider))
         _join(provider, how, only=only)
@@ -156,9 +159,6 @@ def _created(request: _Request) -> TracerProvider:
         _OTelSDKConfigurator,
     )
 
-    if request.endpoint:
-        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = request.endpoint
-        os.environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", _protocol(request.endpoint))
     if not libraries.is_installed("opentelemetry.exporter.otlp"):
         say_once("no spans are exported: pip install 'farebox[otlp]'")
         os.environ.setdefault("OTEL_TRACES_EXPORTER", "none")
@@ -166,16 +166,52 @@ def _created(request: _Request) -> TracerProvider:
     named = {"service.name": request.service_name} if request.service_name else {}
     more = {"export_span_processor": _redacting(request.redact)} if request.redact else {}
     configurator: Any = _OTelSDKConfigurator
-    configurator().configure(resource_attributes=named, **more)
+    with _told(_exporter_variables(request.endpoint) if request.endpoint else {}):
+        configurator().configure(resource_attributes=named, **more)
     created = trace.get_tracer_provider()
     if not isinstance(created, TracerProvider):
         raise TypeError(f"the SDK set up {type(created).__name__}, expected a TracerProvider")
     return created
 
 
+@contextmanager
+def _told(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a block: what the service sets up itself does not see them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _exporter_variables(endpoint: str) -> dict[str, str]:
+    return {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": _address(endpoint),
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": _protocol(endpoint),
+    }
+
+
+def _with_scheme(endpoint: str) -> str:
+    return endpoint if "://" in endpoint else f"http://{endpoint}"
+
+
 def _protocol(endpoint: str) -> str:
     parts = urlsplit(endpoint)
-    return "http/protobuf" if parts.port == 4318 or parts.path.strip("/") else "grpc"
+    if parts.port == 4318 or parts.path.strip("/"):
+        return "http/protobuf"
+    return "grpc" if parts.port == 4317 else os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+
+
+def _address(endpoint: str) -> str:
+    base = endpoint.rstrip("/")
+    if _protocol(endpoint) == "grpc" or base.endswith("/v1/traces"):
+        return base
+    return f"{base}/v1/traces"
 
 
 def _redacting(redact: Redactor) -> Any:
@@ -199,14 +235,13 @@ def _export_to(provider: TracerProvider, endpoint: str, redact: Redactor | None)
             OTLPSpanExporter as GrpcExporter,
         )
 
-        exporter = GrpcExporter(endpoint=endpoint)
+        exporter = GrpcExporter(endpoint=_address(endpoint))
     else:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
             OTLPSpanExporter as HttpExporter,
         )
 
-        base = endpoint.rstrip("/")
-        exporter = HttpExporter(base if base.endswith("/v1/traces") else f"{base}/v1/traces")
+        exporter = HttpExporter(_address(endpoint))
     provider.add_span_processor(
         BatchSpanProcessor(RedactingSpanExporter(exporter, redact) if redact else exporter)
     )

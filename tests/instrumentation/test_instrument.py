@@ -77,6 +77,47 @@ print(sum(isinstance(processor, BatchSpanProcessor) for processor in processors)
     assert done.stdout == "1\n"
 
 
+@pytest.mark.parametrize("set_up_by", ["farebox", "the service"])
+@pytest.mark.parametrize(
+    ("endpoint", "sent_to"),
+    [
+        ("127.0.0.1:4317", "grpc 127.0.0.1:4317"),
+        ("127.0.0.1:4318", "http http://127.0.0.1:4318/v1/traces"),
+        ("http://127.0.0.1:9/v1/traces", "http http://127.0.0.1:9/v1/traces"),
+    ],
+)
+def test_spans_and_nothing_else_go_where_the_endpoint_says(
+    endpoint: str, sent_to: str, set_up_by: str
+) -> None:
+    program = """
+import os
+import sys
+import farebox
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+if sys.argv[2] == "the service":
+    trace.set_tracer_provider(TracerProvider())
+before = {name: value for name, value in os.environ.items() if "OTLP" in name}
+farebox.instrument("service", endpoint=sys.argv[1], only=())
+exporter = trace.get_tracer_provider()._active_span_processor._span_processors[0].span_exporter
+print(type(exporter).__module__.split(".")[4], exporter._endpoint)
+assert before == {name: value for name, value in os.environ.items() if "OTLP" in name}
+"""
+    elsewhere = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:8",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program, endpoint, set_up_by],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | elsewhere,
+    )
+
+    assert done.stdout == f"{sent_to}\n"
+
+
 @pytest.fixture
 def openai_as_it_was() -> Iterator[None]:
     """Traceloop's instrumentation leaves the SDK wrapped when it is turned off."""
