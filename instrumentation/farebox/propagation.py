@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from farebox._guard import harmless
 from farebox._settings import current_settings
 from farebox.attributes import EXTRA_PREFIX
-from farebox.conversation_state import ATTRIBUTE_OF_FIELD, Conversation, as_text
+from farebox.conversation_state import ATTRIBUTE_OF_FIELD, Conversation, as_text, conversation_in
 
 __all__ = [
     "conversation_from_baggage",
@@ -87,13 +87,28 @@ def with_incoming(carrier: Mapping[str, str], *, accept: bool = True) -> Context
     is not accepted. Names in `carrier` are in lower case.
     """
     context = otel_context.get_current()
-    if not (accept and current_settings().accept_baggage):
+    if not current_settings().accept_baggage:
+        return without_baggage(context)
+    if not accept:
+        if conversation_in(context) is None:  # else the span says the service's own
+            _take_back(trace.get_current_span(context), context)
         return without_baggage(context)
     if not trace.get_current_span(context).get_span_context().is_valid:
         return propagate.extract(carrier, context)
     if not baggage.get_all(context):
         return W3CBaggagePropagator().extract(carrier, context)
     return context
+
+
+def _take_back(span: trace.Span, context: Context) -> None:
+    """Have a span that began before the conversation of its request was refused say none of it.
+
+    Nearest the root, it would decide for its whole trace. Empty text is not known.
+    """
+    said = getattr(span, "attributes", None) or {}
+    for name, value in baggage.get_all(context).items():
+        if _is_ours(name) and said.get(name) == as_text(value):
+            span.set_attribute(name, "")
 
 
 def headers() -> dict[str, str]:

@@ -120,6 +120,26 @@ def test_an_edge_refuses_the_conversations_of_strangers(emitted: Any) -> None:
     assert set(emitted.values(_ID).values()) == {None}
 
 
+def test_the_span_of_a_refused_request_takes_back_what_it_said_of_a_strangers_conversation(
+    emitted: Any,
+) -> None:
+    forged = {"baggage": f"{_ID}=somebody-elses,{attributes.TENANT_ID}=acme"}
+    service = _service(emitted, accept_baggage=False)
+
+    with _arrived_with(forged), emitted.tracer.start_as_current_span("GET /chat"):
+        _get(service, headers={"x-conversation-id": "c1"})
+    with farebox.conversation("c2"), emitted.tracer.start_as_current_span("inside"):
+        _get(service, headers=forged)
+
+    assert emitted.values(_ID) == {
+        "handler": "c2",
+        "stream": "c2",
+        "GET /chat": "",
+        "inside": "c2",
+    }
+    assert emitted.values(attributes.TENANT_ID)["GET /chat"] == ""
+
+
 def test_what_arrives_is_cut_to_what_an_attribute_may_hold(emitted: Any) -> None:
     with _arrived_with({"baggage": f"{_ID}={'x' * 1000}"}):
         emitted.tracer.start_span("long").end()
