@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
-from opentelemetry import trace
 from opentelemetry.util.types import AttributeValue
 
 from farebox import attributes
@@ -19,7 +18,7 @@ _USD_MAX = Decimal(1_000_000_000)
 @harmless("outcome")
 def outcome(result: str) -> None:
     """Say how the conversation came out: resolved, escalated, abandoned, ... The last counts."""
-    _say("farebox.outcome", {attributes.OUTCOME: as_text(result)})
+    _emit("farebox.outcome", {attributes.OUTCOME: as_text(result)})
 
 
 @harmless("end_conversation")
@@ -28,7 +27,7 @@ def end_conversation(result: str | None = None) -> None:
     said: dict[str, AttributeValue] = {attributes.CONVERSATION_ENDED: True}
     if result is not None:
         said[attributes.OUTCOME] = as_text(result)
-    _say("farebox.end_conversation", said)
+    _emit("farebox.end_conversation", said)
 
 
 @harmless("tool_cost")
@@ -69,13 +68,7 @@ def record_cost(usd: Decimal | str | int, *, of: str = "cost") -> None:
     _emit(f"execute_tool {as_text(of)}", said)
 
 
-def _say(name: str, said: Mapping[str, AttributeValue]) -> None:
-    span = trace.get_current_span()
-    if span.is_recording():
-        span.set_attributes(said)
-    else:
-        _emit(name, said)
-
-
+# What is said gets a span that ends as it is said: of several outcomes the one of the span that
+# ended last counts, and a span around ends after all that is said inside it.
 def _emit(name: str, said: Mapping[str, AttributeValue]) -> None:
     own_tracer().start_span(name, attributes=said).end()

@@ -149,7 +149,7 @@ def test_values_of_any_kind_are_taken_as_text(emitted: Any, value: Any, taken: s
 def test_an_error_is_logged_once_and_counted_each_time(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("farebox.marking._say", _fail)
+    monkeypatch.setattr("farebox.marking._emit", _fail)
 
     for _ in range(3):
         farebox.outcome("resolved")

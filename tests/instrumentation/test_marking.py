@@ -11,19 +11,34 @@ from farebox_processor.report import price_report
 from farebox_processor.rules import load_rules
 
 
-def test_an_outcome_is_said_on_the_span_that_is_open(emitted: Any) -> None:
-    with farebox.conversation("c1"), emitted.tracer.start_as_current_span("request"):
+def test_the_outcome_that_was_said_last_counts_on_whatever_span_each_was_said(emitted: Any) -> None:
+    span = emitted.tracer.start_as_current_span
+    with farebox.conversation("outwards"), span("request"):
+        with span("step"):
+            farebox.outcome("escalated")
+        farebox.outcome("resolved")
+    with farebox.conversation("inwards"), span("request"):
         farebox.outcome("escalated")
-        farebox.end_conversation("resolved")
+        with span("step"):
+            farebox.outcome("resolved")
+    with farebox.conversation("at its end"), span("request"):
+        farebox.outcome("escalated")
+        with span("step"):
+            farebox.end_conversation("resolved")
+    with farebox.conversation("without a span"):
+        farebox.outcome("escalated")
+        farebox.outcome("resolved")
 
-    assert emitted.only() == {
-        "gen_ai.conversation.id": "c1",
-        "farebox.outcome": "resolved",
-        "farebox.conversation.ended": True,
+    conversations = price_report([emitted.otlp()], load_rules(Config()))["conversations"]
+    assert {each["conversation_id"]: each["outcome"] for each in conversations} == {
+        "outwards": "resolved",
+        "inwards": "resolved",
+        "at its end": "resolved",
+        "without a span": "resolved",
     }
 
 
-def test_an_end_outside_of_any_span_gets_one_of_its_own(emitted: Any) -> None:
+def test_an_end_gets_a_span_of_its_own(emitted: Any) -> None:
     with farebox.conversation("c1"):
         farebox.end_conversation()
 
