@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from agents import set_trace_processors
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from flask import Flask
 from opentelemetry import trace
 
 from farebox_processor.config import Config
@@ -71,16 +74,32 @@ def providers(
     gc.collect()  # a client that an example leaves open says so here
 
 
+def _ask(app: Flask | FastAPI) -> None:
+    """Have an application answer in a conversation."""
+    if isinstance(app, Flask):
+        assert app.test_client().get("/chats/chat-42").text
+    else:
+        with TestClient(app) as client:
+            assert client.get("/chats/chat-42").text
+
+
 @pytest.mark.parametrize("example", list(_examples()))
 def test_an_example_runs_and_its_calls_are_in_its_conversation(
     example: str, emitted: Any, providers: pytest.MonkeyPatch
 ) -> None:
     providers.setattr(trace, "_TRACER_PROVIDER", emitted.provider)
 
-    exec(compile(example, "docs/instrument.md", "exec"), {"__name__": "service"})  # noqa: S102
+    said: dict[str, Any] = {"__name__": "service"}
+    exec(compile(example, "docs/instrument.md", "exec"), said)  # noqa: S102
+    if "@app.get" in example:
+        _ask(said["app"])
 
     if _CALLS_A_MODEL.search(example):
-        conversations = {span.attributes.get("gen_ai.conversation.id") for span in emitted.spans}
+        conversations = {
+            span.attributes.get("gen_ai.conversation.id")
+            for span in emitted.spans
+            if span.instrumentation_scope.name != "fastapi"  # of the request, around the answer
+        }
         assert conversations == {"chat-42"}
 
 
