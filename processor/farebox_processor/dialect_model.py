@@ -74,6 +74,7 @@ TEXTS: Final = (
     "finish_reason",
     "tool_call",  # anything that shows that the answer ends in a tool call
     "error_type",
+    "refusal",  # there where the provider refused: whatever id the span has is of no response
     "streaming",
     "served_tier",
     "asked_tier",

@@ -15,7 +15,7 @@ from farebox_processor.usage_terms import is_replayed, terms
 
 __all__ = ["describe_calls", "was_refused"]
 
-_APART: Final = ("response_id", "tool_name", "error_type", "price_rule", "tool_call")
+_APART: Final = ("response_id", "refusal", "tool_name", "error_type", "price_rule", "tool_call")
 """Texts that are another one on every span, or that nothing follows from."""
 
 _WORDS: Final = (*(name for name in TEXTS if name not in _APART), "kind")
@@ -106,7 +106,8 @@ def _of_words(common: Common, words: frozenset[str]) -> list[Step]:
 def _of_spans(columns: frozenset[str]) -> list[Step]:
     """Return the steps for what also follows from the rest of a span."""
     return _steps_of_spans(
-        columns & {"tool_call", "error_type", "tool_name", "response_id", "input", "output"}
+        columns
+        & {"tool_call", "error_type", "refusal", "tool_name", "response_id", "input", "output"}
     )
 
 
@@ -124,9 +125,11 @@ def _steps_of_spans(columns: frozenset[str]) -> list[Step]:
         "error_type": given.text("error_type"),
         "tool_name": pl.when(kind == "tool").then(given.text("tool_name")),
         # A cache answers again with the id of the call that filled it, which is another call.
-        "response_id": pl.when((kind != "agent").fill_null(True) & ~pl.col("is_replayed")).then(
-            given.text("response_id")
-        ),
+        "response_id": pl.when(
+            (kind != "agent").fill_null(True)
+            & ~pl.col("is_replayed")
+            & given.text("refusal").is_null()
+        ).then(given.text("response_id")),
         "ends_in_tool_call": asks.then(True).otherwise(pl.col("ends_with_tool")),
     }
     return [step]

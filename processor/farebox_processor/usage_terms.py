@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from farebox.attributes import RECORDED_COST
 from farebox_processor.usage_columns import Given, Step
 
 __all__ = ["accepted_cost", "terms"]
@@ -33,6 +34,8 @@ is called global costs as none."""
 
 _CACHE_HIT: Final = ("true", "hit", "1")
 _NO_REGION: Final = ("global", "not_available")
+_OF_TOKENS: Final = ("inference", "embeddings")
+"""The kinds of calls that cost by their tokens, of which each has some."""
 
 
 def terms(given: Given) -> list[Step]:
@@ -59,11 +62,15 @@ def is_replayed(given: Given) -> pl.Expr:
 
 
 def accepted_cost(given: Given) -> Step:
-    """Return the cost given, unless it is a 0 beside tokens (not known) or not in US dollars."""
+    """Return the cost given, unless it is not in US dollars, or a 0 that stands for "not known":
+    beside tokens, and where whoever sums up tokens has none of a call that must have had some."""
     if "supplied_cost_usd" not in given:
         return {}
     amount = pl.col("supplied_cost_usd")
-    is_known = ~pl.col("is_foreign_cost") & ((amount > 0) | ~pl.col("has_usage"))
+    is_sum = pl.col("call_kind").is_in(_OF_TOKENS).fill_null(False) & (
+        pl.col("supplied_cost_source") != RECORDED_COST
+    )
+    is_known = ~pl.col("is_foreign_cost") & ((amount > 0) | ~(pl.col("has_usage") | is_sum))
     return {
         name: pl.when(is_known).then(pl.col(name))
         for name in ("supplied_cost_usd", "supplied_cost_source")

@@ -75,7 +75,9 @@ def _known(given: Given) -> dict[Uncertainty, pl.Expr]:
     )
     is_silent = ~has_usage & pl.col("units").is_null() & ~was_refused() & ~is_lost
     if "supplied_cost_usd" in given:
-        is_silent = is_silent & pl.col("supplied_cost_usd").is_null()
+        # Counts of 0 that stand for "not known" must not be priced, whatever cost is beside them.
+        is_stated = pl.col("input").is_not_null() | pl.col("output").is_not_null()
+        is_silent = is_silent & (pl.col("supplied_cost_usd").is_null() | is_stated)
     is_told_twice = (
         pl.col("is_told_twice").fill_null(False) if "is_told_twice" in given else pl.lit(False)
     )

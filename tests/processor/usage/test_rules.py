@@ -441,6 +441,11 @@ def test_a_tool_that_google_genai_ran_itself_stands_for_a_call_on_no_span(read: 
         (CHAT | {IN: 0, OUT: 0}, 0, ["usage_missing"]),
         (CHAT | {IN: 10}, 0, ["usage_incomplete"]),
         (CHAT | {"gen_ai.usage.cost": 0.01}, 0, None),
+        (CHAT | {"gen_ai.usage.cost": 0.0}, 0, ["usage_missing"]),
+        (CHAT | {"gen_ai.usage.cost": 0.0, "error.type": "x"}, 0, None),
+        (CHAT | {"farebox.recorded_cost_usd": "0"}, 0, None),
+        (CHAT | {IN: 0, OUT: 0, "gen_ai.usage.cost": 0.0}, 0, ["usage_missing"]),
+        (CHAT | {IN: 0, OUT: 0, "gen_ai.usage.cost": 0.01}, 0, ["usage_missing"]),
         (CHAT | {IN: 10, OUT: 1, "farebox.usage.estimated": True}, 0, ["usage_estimated"]),
     ],
 )
@@ -450,6 +455,45 @@ def test_a_call_without_usage_is_a_candidate_that_says_so_unless_it_failed_or_ha
     row = only(read(attributes, status=status))
 
     assert (row["candidate"], row["uncertainty"]) == (True, uncertainty)
+
+
+@pytest.mark.parametrize(
+    ("status_code", "verdict"),
+    [(429, (None, None)), (529, (None, None)), (500, ("call-1", ["usage_missing"]))],
+)
+def test_the_id_that_litellm_gives_a_call_which_was_refused_is_that_of_no_response(
+    read: Any, status_code: int, verdict: tuple[str | None, list[str] | None]
+) -> None:
+    failed = CHAT | {"gen_ai.response.id": "call-1", "http.response.status_code": status_code}
+    row = only(read(failed, scope="litellm", name="litellm_request", status=2))
+
+    assert (row["response_id"], row["uncertainty"]) == verdict
+
+
+def test_what_litellm_repeats_of_a_call_without_its_usage_is_no_call(read: Any) -> None:
+    streamed = {"llm.openai.model": "gpt-4o", "llm.openai.stream": True}
+    embedded = {"llm.None.object": "list", "llm.None.usage": "{'prompt_tokens': 5}"}
+    answered = {"llm.openai.usage": "{'prompt_tokens': 5, 'completion_tokens': 2}"}
+    rows = read({}, streamed, embedded, answered, scope="litellm", name="raw_gen_ai_request")
+
+    assert rows["candidate"].to_list() == [False, False, False, True]
+
+
+def test_what_litellm_adds_for_tools_says_that_searches_were_not_counted(read: Any) -> None:
+    row = only(
+        read(CHAT | {IN: 10, OUT: 1, "gen_ai.cost.tool_usage_cost": 0.02}, scope="litellm"),
+    )
+    none = only(read(CHAT | {IN: 10, OUT: 1, "gen_ai.cost.tool_usage_cost": 0.0}, scope="litellm"))
+
+    assert (row["uncertainty"], none["uncertainty"]) == (["units_unreported"], None)
+
+
+def test_an_embedding_of_litellm_is_one_in_whatever_span_it_is_told(read: Any) -> None:
+    told = {"llm.request.type": "embedding", "gen_ai.system": "", IN: 5, OUT: 0}
+    told |= {"litellm.provider.model": "openai/text-embedding-3-small"}
+    row = only(read(told, scope="litellm", name="litellm_request"))
+
+    assert (row["call_kind"], row["provider"], row["uncertainty"]) == ("embeddings", "openai", None)
 
 
 # --- units ---------------------------------------------------------------------------------------
