@@ -57,6 +57,11 @@ class _Calls:
     is_failed: _Mask
     is_replayed: _Mask
     """Answered by a cache of the service."""
+    emitter: Index
+    """A number per scope of a service."""
+    started: Index
+    """In nanoseconds."""
+    ended: Index
 
     def places_of(self, rows: Index) -> Index:
         """Return where candidates of these rows are."""
@@ -117,6 +122,13 @@ def _calls_of(candidates: pl.DataFrame) -> _Calls:
         is_telling=candidates["has_usage"].to_numpy(),
         is_failed=candidates["is_failed"].to_numpy(),
         is_replayed=candidates["is_replayed"].to_numpy(),
+        emitter=candidates.select(
+            pl.struct("service_name", "scope_name").rank("dense").cast(pl.Int64)
+        )
+        .to_series()
+        .to_numpy(),
+        started=candidates["started_at"].to_physical().to_numpy(),
+        ended=candidates["ended_at"].to_physical().to_numpy(),
     )
 
 
@@ -139,11 +151,12 @@ def _same_subject(calls: _Calls, outer: Index, inner: Index, tree: Tree) -> list
         (outer[calls.subject[outer] < 0], inner, False),
         (outer, inner[calls.subject[inner] < 0], False),
     )
-    return [
+    covers = [
         _cover(above, calls.below(tree, above, below, same_subject=same), _WRAPPER)
         for above, below, same in pairs
         if len(above) and len(below)
     ]
+    return [_without_sequels(calls, each) for each in covers]
 
 
 def _aggregates(calls: _Calls, tree: Tree) -> _Covers:
@@ -164,7 +177,21 @@ def _silent_inside(calls: _Calls, covers: list[_Covers], tree: Tree) -> _Covers:
     around = tree.outermost(marked)[calls.row[silent]] if len(silent) else silent
     silent, by = silent[around >= 0], calls.places_of(around[around >= 0])
     told = calls.is_aggregate[by] | (calls.subject[by] == calls.subject[silent])
-    return _Covers(silent[told], by[told], _DUPLICATE)
+    return _without_sequels(calls, _Covers(silent[told], by[told], _DUPLICATE))
+
+
+def _without_sequels(calls: _Calls, covers: _Covers) -> _Covers:
+    """Leave out calls that one emitter placed below another call, but made after its end.
+
+    OpenLLMetry's spans of LangChain stayed current when they had ended, so that each call stands
+    below the one before it. Two emitters may have clocks that differ.
+    """
+    covered, by = covers.covered, covers.by
+    is_sequel = (calls.emitter[covered] == calls.emitter[by]) & (
+        np.maximum(calls.started[covered], calls.started[by])
+        > np.minimum(calls.ended[covered], calls.ended[by])
+    )
+    return _Covers(covered[~is_sequel], by[~is_sequel], covers.reason)
 
 
 def _cover(outer: Index, below: Index, reason: int) -> _Covers:

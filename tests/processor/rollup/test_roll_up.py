@@ -524,6 +524,21 @@ class TestWrappersAndAggregates:
             "sdk": (None, None),
         }
 
+    def test_a_call_is_no_wrapper_of_one_that_the_same_emitter_made_after_its_end(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            framework("first", end=1),
+            framework("second", parent="first", start=2, end=3),
+            framework("third", parent="second", start=4, end=5, has_usage=False, candidate=True),
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "first": (None, None),
+            "second": (None, None),
+            "third": (None, None),
+        }
+
     def test_nested_wrappers_all_name_the_span_that_is_billed(self, book: PriceBook) -> None:
         spans = priced_spans(
             {"span_id": "a", "cost": "0.03"},

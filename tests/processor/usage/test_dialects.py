@@ -45,6 +45,7 @@ texts:
         ("langfuse-sdk", "5.0.4", "langfuse"),
         ("pydantic-ai", "1.2.1", "pydantic_ai"),
         ("logfire.openai", "5.2.0", "logfire"),
+        ("langsmith", None, "langsmith"),
         ("litellm", None, "litellm"),
         ("openlit.instrumentation.openai", None, "openlit"),
         ("ai", None, "vercel_ai"),

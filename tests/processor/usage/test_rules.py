@@ -457,6 +457,69 @@ def test_a_call_without_usage_is_a_candidate_that_says_so_unless_it_failed_or_ha
     assert (row["candidate"], row["uncertainty"]) == (True, uncertainty)
 
 
+def test_what_the_input_consists_of_stands_beside_the_sums_of_langsmith(read: Any) -> None:
+    parts = '{"cache_read": 40, "cache_creation": 0, "ephemeral_1h_input_tokens": 30}'
+    told = {"langsmith.span.kind": "llm", IN: 100, OUT: 5, "gen_ai.system": "langchain"}
+    told |= {"langsmith.metadata.ls_provider": "anthropic"}
+    of_framework = only(
+        read(told | {"langsmith.metadata.usage_metadata": parts}, scope="langsmith")
+    )
+    of_wrapper = only(read(told | {"gen_ai.usage.input_token_details": parts}, scope="langsmith"))
+    hidden = only(read(told, scope="langsmith"))
+
+    expected = {"input": 30, "cache_read": 40, "cache_write_5m": 0, "cache_write_1h": 30}
+    assert tokens(of_framework) == tokens(of_wrapper) == expected | {"output": 5}
+    assert (of_framework["provider"], of_framework["uncertainty"]) == ("anthropic", None)
+    assert set(hidden["uncertainty"]) == {"cache_read_unreported", "cache_write_unreported"}
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_cached_input_of_another_tier_has_another_name_in_langsmith(read: Any, tier: str) -> None:
+    told = {"langsmith.span.kind": "llm", IN: 100, OUT: 5, "gen_ai.response.service_tier": tier}
+    parts = {"langsmith.metadata.usage_metadata": f'{{"{tier}_cache_read": 40, "{tier}": 60}}'}
+    row = only(read(told | parts, scope="langsmith"))
+
+    assert (row["input_tokens"], row["cache_read_tokens"], row["price_context"]) == (
+        60,
+        40,
+        f"service_tier={tier}",
+    )
+
+
+def test_langchains_cached_input_of_another_tier_is_lost_on_openllmetry(read: Any) -> None:
+    scope = "opentelemetry.instrumentation.langchain"
+    lost = only(read(CHAT | {IN: 100, OUT: 5}, scope=scope))
+    told = only(read(CHAT | {IN: 100, OUT: 5, READ: 0}, scope=scope))
+
+    assert "cache_read_unreported" in lost["uncertainty"]
+    assert "cache_read_unreported" not in (told["uncertainty"] or ())
+
+
+@pytest.mark.parametrize(
+    ("version", "answer", "uncertainty"),
+    [
+        ("0.1.54", '"llm_output": {"usage": {"cache_read_input_tokens": 100', ["cache_uncounted"]),
+        ("0.1.54", '"llm_output": {"usage": {"cache_read_input_tokens": 0', None),
+        ("0.1.54", '"llm_output": null, "usage": {"cache_read": 100', None),
+        ("0.1.55", '"llm_output": {"usage": {"cache_read_input_tokens": 100', None),
+    ],
+)
+def test_openinference_of_langchain_once_left_cached_input_of_claude_out(
+    read: Any, version: str, answer: str, uncertainty: list[str] | None
+) -> None:
+    told = {
+        "openinference.span.kind": "LLM",
+        "llm.model_name": "claude-haiku-4-5",
+        "llm.token_count.prompt": 600,
+        "llm.token_count.prompt_details.cache_read": 100,
+        "llm.token_count.completion": 5,
+        "output.value": f"{{{answer}}}}}",
+    }
+    row = only(read(told, scope="openinference.instrumentation.langchain", version=version))
+
+    assert row["uncertainty"] == uncertainty
+
+
 @pytest.mark.parametrize(
     ("status_code", "verdict"),
     [(429, (None, None)), (529, (None, None)), (500, ("call-1", ["usage_missing"]))],
