@@ -520,6 +520,35 @@ def test_openinference_of_langchain_once_left_cached_input_of_claude_out(
     assert row["uncertainty"] == uncertainty
 
 
+def test_openinference_of_openai_agents_has_no_cached_input_of_chat_completions(read: Any) -> None:
+    told = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o"}
+    told |= {"llm.token_count.prompt": 950, "llm.token_count.completion": 41}
+    scope = "openinference.instrumentation.openai_agents"
+    of_chat = only(read(told, scope=scope))
+    of_response = only(read(told | {"llm.token_count.prompt_details.cache_read": 0}, scope=scope))
+
+    assert of_chat["uncertainty"] == ["cache_read_unreported"]
+    assert of_response["uncertainty"] is None
+
+
+def test_logfire_of_openai_agents_has_the_usage_and_the_response_of_the_sdk(read: Any) -> None:
+    told = CHAT | {IN: 950, OUT: 41}
+    details = '{"cached_tokens": 512}, "output_tokens": 41, "output_tokens_details": {}'
+    usage = f'{{"input_tokens": 950, "input_tokens_details": {details}}}'
+    response = '{"id": "resp_1", "output": [{"type":"web_search_call"}], "service_tier": "flex"}'
+    row = only(read(told | {"usage": usage, "response": response}, scope="logfire.openai_agents"))
+    sums = '{"input_tokens":950,"output_tokens":41}'
+    older = only(read(told | {"usage": sums}, scope="logfire.openai_agents"))
+
+    assert (row["input_tokens"], row["cache_read_tokens"]) == (438, 512)
+    assert (row["price_context"], row["units"], row["uncertainty"]) == (
+        "service_tier=flex",
+        [{"unit": "web_search", "quantity": Decimal(1)}],
+        None,
+    )
+    assert older["uncertainty"] == ["cache_read_unreported"]
+
+
 @pytest.mark.parametrize(
     ("status_code", "verdict"),
     [(429, (None, None)), (529, (None, None)), (500, ("call-1", ["usage_missing"]))],
