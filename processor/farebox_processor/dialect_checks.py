@@ -13,7 +13,7 @@ from farebox_processor.errors import ConfigError
 
 __all__ = ["At"]
 
-_SOURCE_KEYS: Final = ("attribute", "pattern", "value", "count", "sum")
+_SOURCE_KEYS: Final = ("attribute", "pattern", "value", "count", "distinct", "sum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,8 @@ class At:
         pattern = self.key(way).pattern(what)
         if way == "count":
             return Source(attribute, count=pattern)
+        if way == "distinct":
+            return Source(attribute, distinct=pattern)
         if re.compile(pattern).groups != 1:
             self.key(way).refuse(pattern, "a regular expression with one group")
         return (

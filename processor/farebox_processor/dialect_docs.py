@@ -75,6 +75,7 @@ def _loss(loss: Loss) -> str:
     conditions += ["streamed"] if loss.streaming else []
     conditions += [f"without {_code(key)}" for key in loss.absent]
     conditions += [f"{_code(key)} like {_code(text)}" for key, text in loss.where]
+    conditions += [f"{_code(key)} not like {_code(text)}" for key, text in loss.where_not]
     return f"{loss.code} ({', '.join(conditions)})"
 
 
@@ -88,8 +89,10 @@ def _source(source: Source) -> str:
         return f"{attribute} → {_code('.'.join(source.path))}"
     if source.value is not None:
         return f"{attribute} (then {source.value})"
-    pattern = source.pattern or source.count or source.sum
+    pattern = source.pattern or source.count or source.distinct or source.sum
     way = "count of " if source.count else "sum of " if source.sum else ""
+    if source.distinct:
+        way = "count of different "
     return attribute if pattern is None else f"{attribute} → {way}{_code(pattern)}"
 
 

@@ -134,8 +134,8 @@ def _emitter(at: At, found: object) -> Emitter:
 
 
 def _loss(at: At, found: object) -> Loss:
-    body = at.mapping(found, ("code", "kinds", "unless", "vendors", "streaming", "where", "absent"))
-    where = at.key("where").mapping(body.get("where", {}))
+    allowed = ("code", "kinds", "unless", "vendors", "streaming", "where", "where_not", "absent")
+    body = at.mapping(found, allowed)
     unless = body.get("unless")
     return Loss(
         code=at.key("code").one_of(body.get("code"), tuple(Uncertainty)),
@@ -143,11 +143,14 @@ def _loss(at: At, found: object) -> Loss:
         unless=None if unless is None else at.key("unless").one_of(unless, QUANTITIES),
         vendors=at.key("vendors").some_of(body.get("vendors"), VENDORS),
         streaming=at.key("streaming").flag(body.get("streaming", False)),
-        where=tuple(
-            (name, at.key("where").key(name).pattern(text)) for name, text in where.items()
-        ),
+        where=_patterns(at.key("where"), body.get("where", {})),
+        where_not=_patterns(at.key("where_not"), body.get("where_not", {})),
         absent=at.key("absent").texts(body.get("absent")),
     )
+
+
+def _patterns(at: At, found: object) -> tuple[tuple[str, str], ...]:
+    return tuple((name, at.key(name).pattern(text)) for name, text in at.mapping(found).items())
 
 
 def _kind(at: At, found: object) -> KindRule:
@@ -179,11 +182,11 @@ def _layout(at: At, found: object, layouts: Mapping[str, Tree]) -> Layout:
     body = at.mapping(found, allowed)
     if "layout" in body:
         return _inside(at, body, layouts)
-    requires = body.get("requires")
+    requires = body.get("requires", [])
     return Layout(
         name=at.key("name").text(body.get("name")),
         reading=_reading(at, body),
-        requires=None if requires is None else at.key("requires").source(requires),
+        requires=at.key("requires").sources(requires if isinstance(requires, list) else [requires]),
         quantities={name: at.key(name).sources(body[name]) for name in QUANTITIES if name in body},
     )
 
@@ -201,7 +204,9 @@ def _inside(at: At, body: Tree, layouts: Mapping[str, Tree]) -> Layout:
     return Layout(
         name=f"{attribute} as {name}",
         reading=_reading(at, shape),
-        requires=None if requires is None else Source(attribute, pattern=f"[\"']({requires})[\"']"),
+        requires=()
+        if requires is None
+        else (Source(attribute, pattern=f"[\"']({requires})[\"']"),),
         quantities={
             quantity: tuple(within(path) for path in at.key(quantity).texts(shape[quantity]))
             for quantity in QUANTITIES

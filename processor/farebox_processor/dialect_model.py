@@ -111,13 +111,17 @@ class Source:
     """The value itself, where the attribute is there at all."""
     count: str | None = None
     """Regular expression whose matches are counted; no match is no value."""
+    distinct: str | None = None
+    """Regular expression whose different matches are counted; no match is no value."""
     sum: str | None = None
     """Regular expression whose matches are added up."""
 
     @property
     def inside(self) -> bool:
         """Whether the value is found in the text of the attribute, not the attribute's own."""
-        return bool(self.path or self.pattern or self.value or self.count or self.sum)
+        return bool(
+            self.path or self.pattern or self.value or self.count or self.distinct or self.sum
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,8 @@ class Layout:
 
     name: str
     reading: str | None
-    requires: Source | None
+    requires: tuple[Source, ...]
+    """What else must be on a span, all of it."""
     quantities: Mapping[str, tuple[Source, ...]]
 
 
@@ -156,13 +161,15 @@ class Loss:
     streaming: bool = False
     where: tuple[tuple[str, str], ...] = ()
     """Attributes and the regular expressions that they must match, all of them."""
+    where_not: tuple[tuple[str, str], ...] = ()
+    """Attributes and the regular expressions that they must not match, none of them."""
     absent: tuple[str, ...] = ()
     """Attributes that must not be there."""
 
     @property
     def asked(self) -> tuple[str, ...]:
         """The attributes that it depends on."""
-        return (*(key for key, _ in self.where), *self.absent)
+        return (*(key for key, _ in (*self.where, *self.where_not)), *self.absent)
 
 
 @dataclass(frozen=True, slots=True)

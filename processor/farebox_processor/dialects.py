@@ -192,7 +192,6 @@ def _sources(common: Common, dialects: Iterable[Dialect]) -> Iterator[tuple[bool
 
 
 def _layout_sources(layout: Layout) -> Iterator[tuple[bool, Source]]:
-    if layout.requires is not None:
-        yield (False, layout.requires)
+    yield from ((False, source) for source in layout.requires)
     for sources in layout.quantities.values():
         yield from ((True, source) for source in sources)

@@ -53,9 +53,9 @@ def describe_calls(reported: Folded, common: Common) -> Folded:
 
 _OWN_FAULT: Final = (
     r"(?:^|\.)(?:CancelledError|GeneratorExit|KeyboardInterrupt|SystemExit|ValidationError"
-    r"|JSONDecodeError|LengthFinishReasonError|ContentFilterFinishReasonError)$"
+    r"|JSONDecodeError|LengthFinishReasonError|ContentFilterFinishReasonError)$|^2[0-9]{2}$"
 )
-"""Errors of whoever asked: it gave up, or could make nothing of the answer."""
+"""Errors of whoever asked: it gave up, or could make nothing of the answer, which had come."""
 
 
 def was_refused() -> pl.Expr:

@@ -66,11 +66,11 @@ def _layout_flags(dialect: Dialect, held: Held) -> tuple[dict[str, pl.Expr], dic
     for layout in dialect.layouts:
         main = [layout.quantities.get(name, ()) for name in _MAIN]
         given = [read.is_not_null() for one in main if (read := number(one, held)) is not None]
-        required = None if layout.requires is None else text([layout.requires], held)
-        if not given or (layout.requires is not None and required is None):
+        required = [text([source], held) for source in layout.requires]
+        if not given or any(read is None for read in required):
             continue
-        is_there = pl.any_horizontal(given)
-        flags[_flag(layout)] = is_there if required is None else is_there & required.is_not_null()
+        there = [read.is_not_null() for read in required if read is not None]
+        flags[_flag(layout)] = pl.all_horizontal(pl.any_horizontal(given), *there)
         for sources in main:
             found |= searches(sources, held)
     return found, flags

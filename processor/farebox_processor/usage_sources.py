@@ -83,15 +83,24 @@ def _first(found: list[pl.Expr]) -> pl.Expr | None:
 
 def _count_column(source: Source) -> str:
     name = number_column(source.attribute)
-    within = ".".join(source.path) or source.pattern or source.count
+    within = ".".join(source.path) or source.pattern or source.count or source.sum
+    if source.distinct is not None:
+        within = f"distinct {source.distinct}"
     return f"{name}#{within}" if source.inside else name
 
 
 def _searched(source: Source) -> pl.Expr:
     column = pl.col(source.attribute)
-    if source.count is not None:
-        matches = column.str.count_matches(source.count).cast(pl.Int64)
+    if source.count is not None or source.distinct is not None:
+        matches = (
+            column.str.count_matches(source.count)
+            if source.count is not None
+            else column.str.extract_all(str(source.distinct)).list.n_unique()
+        ).cast(pl.Int64)
         return pl.when(matches > 0).then(matches)
+    if source.sum is not None:
+        each = pl.element().str.extract(source.sum).cast(pl.Int64, strict=False)
+        return column.str.extract_all(source.sum).list.eval(each).list.sum()
     pattern = source.pattern or _pattern(source.path, _COUNT)
     return column.str.extract(pattern).cast(pl.Int64, strict=False)
 

@@ -124,6 +124,10 @@ def _condition(loss: Loss, given: Given) -> pl.Expr:
     if loss.streaming:
         conditions.append(pl.col("is_streamed"))
     conditions += [pl.col(_asked_column(key)).str.contains(text) for key, text in loss.where]
+    conditions += [
+        ~given.text(_asked_column(key)).str.contains(text).fill_null(False)
+        for key, text in loss.where_not
+    ]
     conditions += [given.text(_asked_column(key)).is_null() for key in loss.absent]
     return reduce(and_, conditions)
 

@@ -12,7 +12,7 @@ from farebox_processor.extra_dimensions import spread
 from farebox_processor.frames import DIMENSIONS, TOKENS
 from farebox_processor.rollup.tree import Index
 from farebox_processor.usage_calls import was_refused
-from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER, Reason
+from farebox_processor.verdicts import CONVERSATION_STATUS_ORDER, Reason, Uncertainty
 
 __all__ = ["EQUAL_CALL", "facts_of", "ranks_of", "what_is_called"]
 
@@ -61,6 +61,7 @@ def facts_of(priced: pl.DataFrame) -> pl.DataFrame:
         trust=_trust(),
         is_failed=was_refused() & ~pl.col("has_usage").fill_null(False),
         is_replayed=(pl.col("cost_reason") == Reason.RESPONSE_CACHE_HIT).fill_null(False),
+        is_short=pl.col("uncertainty").list.contains(Uncertainty.CALLS_UNREPORTED).fill_null(False),
     ).with_columns(spread(priced["dimensions"]))
     return told[order["at"]].with_columns(
         order["at"],

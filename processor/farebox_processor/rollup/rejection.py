@@ -51,7 +51,10 @@ class _Calls:
     subject: Index
     """A number per subject, -1 for none."""
     is_inference: _Mask
+    is_embedding: _Mask
     is_aggregate: _Mask
+    is_short: _Mask
+    """Stands for calls of which one has no span of its own."""
     is_telling: _Mask
     """Tells its usage."""
     is_failed: _Mask
@@ -89,7 +92,7 @@ def reject_covered(candidates: pl.DataFrame, tree: Tree) -> pl.DataFrame:
     Wants `twins` and `winner`; rows are those of the tree.
     """
     calls = _calls_of(candidates)
-    covers = [*_wrappers(calls, tree), _aggregates(calls, tree)]
+    covers = [*_wrappers(calls, tree), *_aggregates(calls, tree)]
     covers.append(_silent_inside(calls, covers, tree))
     reason, by = _of_groups(calls, covers)
     is_duplicate = calls.row != calls.winner
@@ -107,6 +110,7 @@ def _calls_of(candidates: pl.DataFrame) -> _Calls:
     kind = pl.col("call_kind")
     is_kind = candidates.select(
         inference=(kind == "inference").fill_null(False),
+        embedding=(kind == "embeddings").fill_null(False),
         aggregate=(kind == "agent").fill_null(False),
     )
     row, twins, winner = (
@@ -118,7 +122,9 @@ def _calls_of(candidates: pl.DataFrame) -> _Calls:
         winner=winner,
         subject=ranks_of(candidates["subject"]),
         is_inference=is_kind["inference"].to_numpy(),
+        is_embedding=is_kind["embedding"].to_numpy(),
         is_aggregate=is_kind["aggregate"].to_numpy(),
+        is_short=candidates["is_short"].to_numpy(),
         is_telling=candidates["has_usage"].to_numpy(),
         is_failed=candidates["is_failed"].to_numpy(),
         is_replayed=candidates["is_replayed"].to_numpy(),
@@ -133,13 +139,17 @@ def _calls_of(candidates: pl.DataFrame) -> _Calls:
 
 
 def _wrappers(calls: _Calls, tree: Tree) -> list[_Covers]:
-    """Find inference spans with another call for the same model below that tells as much."""
-    every = np.flatnonzero(calls.is_inference)
+    """Find inference spans with another call for the same model below that tells as much.
+
+    Embeddings too, where the outer span tells nothing: one that does is a sum of several requests.
+    """
+    every, embeddings = np.flatnonzero(calls.is_inference), np.flatnonzero(calls.is_embedding)
     telling = every[calls.is_telling[every]]
     silent = every[~calls.is_telling[every]]
     return [
         *_same_subject(calls, every, telling, tree),
         *_same_subject(calls, silent, silent, tree),
+        *_same_subject(calls, embeddings[~calls.is_telling[embeddings]], embeddings, tree),
     ]
 
 
@@ -159,11 +169,24 @@ def _same_subject(calls: _Calls, outer: Index, inner: Index, tree: Tree) -> list
     return [_without_sequels(calls, each) for each in covers]
 
 
-def _aggregates(calls: _Calls, tree: Tree) -> _Covers:
-    """Find aggregates with a call, or an aggregate that tells something, below them."""
-    aggregates, telling = np.flatnonzero(calls.is_aggregate), np.flatnonzero(calls.is_telling)
-    below = calls.below(tree, aggregates, telling, same_subject=False)
-    return _cover(aggregates, below, _AGGREGATE)
+def _aggregates(calls: _Calls, tree: Tree) -> list[_Covers]:
+    """Find aggregates with a call, or an aggregate that tells something, below them.
+
+    One that is short of a call adds that to those that tell their usage; a call that tells nothing
+    may be the one. And who tells nothing adds nothing to a call that does not either.
+    """
+    silent = ~calls.is_telling
+    pairs = (
+        (calls.is_aggregate & ~calls.is_short, calls.is_telling),
+        (
+            calls.is_aggregate & silent,
+            (calls.is_inference | calls.is_embedding) & silent & ~calls.is_failed,
+        ),
+    )
+    return [
+        _cover(above, calls.below(tree, above, below, same_subject=False), _AGGREGATE)
+        for above, below in (map(np.flatnonzero, pair) for pair in pairs)
+    ]
 
 
 def _silent_inside(calls: _Calls, covers: list[_Covers], tree: Tree) -> _Covers:

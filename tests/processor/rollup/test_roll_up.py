@@ -1,6 +1,7 @@
 """What a set of spans comes to: which calls are billed, and what the trace says."""
 
 import random
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -54,9 +55,11 @@ def native(span_id: str, parent: str | None = None, **columns: Any) -> dict[str,
     return {"span_id": span_id, "parent": parent, "cost": "0.01", "scope_name": NATIVE, **columns}
 
 
+SILENT: Mapping[str, Any] = {"has_usage": False, "input_tokens": None, "output_tokens": None}
+
+
 def failed(span_id: str, **columns: Any) -> dict[str, Any]:
-    silent = {"has_usage": False, "input_tokens": None, "output_tokens": None}
-    return {"span_id": span_id, "cost": "0", "is_error": True, **silent, **columns}
+    return {"span_id": span_id, "cost": "0", "is_error": True, **SILENT, **columns}
 
 
 class TestDuplicates:
@@ -607,6 +610,38 @@ class TestWrappersAndAggregates:
         assert trace(rolled_up, "cost_usd", "cost_statuses") == {
             "cost_usd": Decimal("0.08"),
             "cost_statuses": ["estimated"],
+        }
+
+    def test_one_that_is_short_of_a_call_stands_beside_those_that_tell_their_usage(
+        self, book: PriceBook
+    ) -> None:
+        short = {"candidate": True, "uncertainty": ["calls_unreported"], **SILENT}
+        told = {"span_id": "told", "parent": "stopped", "cost": "0.01"}
+        untold = told | {"span_id": "untold", "call_kind": "inference", "candidate": True, **SILENT}
+
+        without = roll_up(priced_spans(agent("stopped", cost=None, **short), told), book)
+        with_it = roll_up(priced_spans(agent("stopped", cost=None, **short), told, untold), book)
+
+        assert rejections(without) == {"stopped": (None, None), "told": (None, None)}
+        assert rejections(with_it) == {
+            "stopped": ("aggregate", "untold"),
+            "told": (None, None),
+            "untold": (None, None),
+        }
+
+    def test_embeddings_around_requests_that_tell_their_usage_are_no_request(
+        self, book: PriceBook
+    ) -> None:
+        spans = priced_spans(
+            {"span_id": "outer", "call_kind": "embeddings", "candidate": True, **SILENT},
+            {"span_id": "first", "parent": "outer", "call_kind": "embeddings", "cost": "0.01"},
+            {"span_id": "second", "parent": "outer", "call_kind": "embeddings", "cost": "0.01"},
+        )
+
+        assert rejections(roll_up(spans, book)) == {
+            "outer": ("wrapper", "first"),
+            "first": (None, None),
+            "second": (None, None),
         }
 
 

@@ -138,7 +138,7 @@ def test_a_user_adds_a_dialect_with_a_file(tmp_path: Path) -> None:
         ),
         (
             "dialect: x\nunits: {page: [{attribute: a}]}",
-            "units.page[0]: found {'attribute': 'a'}; allowed: one of pattern, value, count, sum",
+            "units.page[0]: found {'attribute': 'a'}; allowed: one of pattern, value, count, disti",
         ),
         ("dialect: x\nmarks: word", "marks: found 'word'; allowed: a list"),
     ],
