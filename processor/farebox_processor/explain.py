@@ -68,13 +68,16 @@ _SPAN_FACTS = (
 
 
 def explain(spans: pl.DataFrame, calls: pl.DataFrame) -> Explanation:
-    """Explain the calls (frames.CALLS) of a conversation within the tree of its spans."""
+    """Explain the calls (frames.CALLS) of a conversation within the tree of its spans.
+
+    A call whose span was retired since tells of itself what its span did.
+    """
     of_span = {(row["trace_id"], row["span_id"]): row for row in calls.iter_rows(named=True)}
+    retired = calls.join(spans, on=["trace_id", "span_id"], how="anti")
+    told = pl.concat([spans.select(_SPAN_FACTS), retired.select(_SPAN_FACTS)])
     nodes = {
         (row["trace_id"], row["span_id"]): _node(row, of_span)
-        for row in spans.sort("started_at", "trace_id", "span_id")
-        .select(_SPAN_FACTS)
-        .iter_rows(named=True)
+        for row in told.sort("started_at", "trace_id", "span_id").iter_rows(named=True)
     }
     children: dict[tuple[str, str | None], list[Node]] = defaultdict(list)
     roots: list[Node] = []

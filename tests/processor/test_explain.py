@@ -102,3 +102,21 @@ def test_every_span_of_a_cycle_is_shown_once() -> None:
     shown = [node.span["span_id"] for _, node in explanation.nodes()]
     assert sorted(shown) == ["a", "b", "c", "d"]
     assert explanation.total_usd == Decimal("0.04")
+
+
+def test_a_call_whose_span_was_retired_is_explained_all_the_same() -> None:
+    price = {"input_tokens_price_usd": TWO_USD_PER_MILLION, "output_tokens": 0}
+    spans = priced_spans(
+        {"span_id": "a"},
+        {"span_id": "b", "parent": "a", "cost": "0.002", **price},
+        {"span_id": "c", "parent": "a", "cost": "0.002", **price, "start": 5},
+    )
+    calls = roll_up(spans, load_price_book()).calls
+
+    explanation = explain(spans.filter(span_id="c"), calls)
+
+    assert [node.span["span_id"] for _, node in explanation.nodes()] == ["b", "c"]
+    assert sum(line.amount_usd or 0 for _, node in explanation.nodes() for line in node.lines) == (
+        explanation.total_usd
+    )
+    assert explain(spans.clear(), calls).total_usd == Decimal("0.004")

@@ -471,3 +471,91 @@ def test_contents_of_a_span_in_two_months_are_one_whatever_the_profile_of_the_us
     read = repair_queries.spans_of(client, pl.DataFrame({"tenant": [""], "trace_id": ["a"]}))
 
     assert read["cost_usd"].to_list() == [Decimal(3)]
+
+
+A_MONTH = 31 * 86_400
+
+
+def test_what_is_left_of_a_trace_does_not_take_the_place_of_the_whole(
+    client, repair, store, rules
+) -> None:
+    store(call("a", "1", "2", start=-A_MONTH), call("a", "2", "1"))
+    repair.run()
+    client.command("ALTER TABLE spans DROP PARTITION 202610")
+    store(call("a", "2", "5", rating_revision=2), call("b", "1"))
+
+    assert Repair(client, rules, Metrics()).run() == 2  # the call and the trace that are new
+
+    assert traces(client) == [("a", "a", 2, 2, Decimal(3)), ("b", "b", 1, 1, Decimal(1))]
+
+
+def test_a_trace_keeps_its_conversation_when_only_a_span_that_is_no_call_was_retired(
+    client, repair, store, rules
+) -> None:
+    root = {"trace_id": "a", "span_id": "0", "conversation_id": "c", "start": -A_MONTH}
+    store(root, call("a", "1", parent="0"))
+    repair.run()
+    client.command("ALTER TABLE spans DROP PARTITION 202610")
+    store(call("a", "1", "5", parent="0", rating_revision=2))
+
+    assert Repair(client, rules, Metrics()).run() == 0
+
+    assert traces(client) == [("a", "c", 2, 1, Decimal(1))]
+
+
+def test_a_call_whose_better_record_was_retired_is_not_billed_beside_it(
+    client, repair, store, rules
+) -> None:
+    better = call("a", "1", response_id=DRAWN, start=-A_MONTH, conversation_id="c")
+    store(better, call("b", "1", response_id=DRAWN, start=0, end=1, cost_status="estimated"))
+    repair.run()
+    before = traces(client)
+    client.command("ALTER TABLE spans DROP PARTITION 202610")
+    again = {"response_id": DRAWN, "start": 0, "end": 1, "cost_status": "estimated"}
+    store(call("b", "1", rating_revision=2, **again))
+
+    assert Repair(client, rules, Metrics()).run() == 0
+
+    assert traces(client) == before
+    assert [row[3] for row in before] == [1, 0]
+
+
+def test_traces_that_are_rolled_up_with_one_that_was_retired_in_part_stay_as_they_are(
+    client, repair, store, rules
+) -> None:
+    parts = [call("a", "1", start=-A_MONTH), call("a", "2", response_id=DRAWN)]
+    store(*parts, call("b", "1", response_id=DRAWN))
+    repair.run()
+    before = rows(client, "traces"), rows(client, "calls")
+    client.command("ALTER TABLE spans DROP PARTITION 202610")
+    store(call("b", "1", response_id=DRAWN, rating_revision=2))
+
+    assert Repair(client, rules, Metrics()).run() == 0
+
+    assert (rows(client, "traces"), rows(client, "calls")) == before
+
+
+def test_what_was_wrong_for_long_does_not_wait_for_what_is_written_just_now(
+    client, repair, store, roll_up_alone, monkeypatch
+) -> None:
+    store(call("a", "1"), {"trace_id": "a", "span_id": "2", "end_unix_nano": 99, "start": 5})
+    roll_up_alone(call("a", "1"), call("a", "2", start=5))
+    store(call("b", "1", response_id="r"))
+    client.command(
+        "ALTER TABLE spans UPDATE stored_at = stored_at - 3600 WHERE 1 SETTINGS mutations_sync = 1"
+    )
+
+    def meanwhile(asked, of):
+        read = spans_of(asked, of)
+        monkeypatch.setattr(repair_queries, "spans_of", spans_of)
+        store(call("c", "1", response_id="r"))
+        return read
+
+    spans_of = repair_queries.spans_of
+    monkeypatch.setattr(repair_queries, "spans_of", meanwhile)
+    repair.run()
+
+    assert client.query("SELECT span_id FROM calls FINAL WHERE trace_id = 'a'").result_rows == [
+        ("1",)
+    ]
+    assert sum(row[3] for row in traces(client)) == 2

@@ -192,7 +192,7 @@ def explain_command(
             with reading(load_config(config)) as client:
                 spans = queries.spans_of_conversation(client, tenant, conversation_id)
                 calls = queries.calls_of_conversation(client, tenant, conversation_id)
-    if spans.is_empty():
+    if spans.is_empty() and calls.is_empty():
         of_tenant = f" of tenant {tenant!r}" if tenant else ""
         say_and_exit(f"there is no conversation {conversation_id!r}{of_tenant}")
     explanation = explain(spans, calls)

@@ -19,10 +19,12 @@ from clickhouse_connect.driver.client import Client
 
 from farebox_processor.errors import RetryableStoreError
 from farebox_processor.pipeline import Rules
+from farebox_processor.rollup import RolledUp
 from farebox_processor.rollup.kin import kin_calls, kin_links
 from farebox_processor.rollup.ties import connect
 from farebox_processor.server.ingest import Ingest
 from farebox_processor.server.metrics import Metrics
+from farebox_processor.server.retired_spans import outlived, with_fewer_kin, with_their_sets
 from farebox_processor.server.steady_roll_up import roll_up_steadily
 from farebox_processor.store import repair_queries as store
 from farebox_processor.store.writer import Writer
@@ -115,20 +117,41 @@ class Repair:
         spans = store.spans_of(self.client, whole)
         worn = store.worn_responses(self.client, whole)
         rolled_up, left_out = roll_up_steadily(spans, self.rules, self.metrics, worn)
-        if left_out.height:
-            calls, traces = (of.join(left_out, on=_TRACE, how="anti") for of in (calls, traces))
-        wrong_calls = _wrong(rolled_up.calls, calls, _CALL)
-        wrong_traces = _wrong(rolled_up.traces, traces, _TRACE)
+        outlive = self._that_outlive_spans(spans, rolled_up, calls, traces)
+        new_calls, new_traces, calls, traces = (
+            rows.join(left_out, on=_TRACE, how="anti").join(outlive, on=_TRACE, how="anti")
+            for rows in (rolled_up.calls, rolled_up.traces, calls, traces)
+        )
+        wrong_calls = _wrong(new_calls, calls, _CALL)
+        wrong_traces = _wrong(new_traces, traces, _TRACE)
         if wrong_calls.height or wrong_traces.height:
             now = self._with_kin(whole, _groups(store.ties_of(self.client, whole)))
             if now.height > whole.height:
-                return 0  # it is being written just now; the next run sees to it
+                # One of them is being written just now: the others wait for no other run.
+                return self._mend_set(now)
         # The trace last: as long as its row is missing or old, it is known as stale.
-        written = self._replace("calls", rolled_up.calls, calls, wrong_calls)
-        written += self._replace("traces", rolled_up.traces, traces, wrong_traces)
+        written = self._replace("calls", new_calls, calls, wrong_calls)
+        written += self._replace("traces", new_traces, traces, wrong_traces)
         if self.ingest is not None:
             self.ingest.take_back(spans)
         return written
+
+    def _that_outlive_spans(
+        self, spans: pl.DataFrame, now: RolledUp, calls: pl.DataFrame, traces: pl.DataFrame
+    ) -> pl.DataFrame:
+        """Return the traces of sets of which spans were retired: their rows stay as they are."""
+        found = outlived(spans, calls, traces)
+        left = with_fewer_kin(now.traces, traces)
+        if left.height:
+            found = pl.concat([found, store.traces_whose_kin_are_retired(self.client, left)])
+        if found.is_empty():
+            return found
+        outlive = with_their_sets(found, spans)
+        _logger.warning(
+            "traces keep their rows, since spans of theirs are not in the store any more",
+            extra={"traces": outlive.height, "first": outlive.row(0)},
+        )
+        return outlive
 
     def _with_kin(self, traces: pl.DataFrame, ties: pl.DataFrame) -> pl.DataFrame:
         """Return the traces and all that are to be rolled up with them, by `ties` and further."""

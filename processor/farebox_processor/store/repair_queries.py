@@ -23,6 +23,7 @@ __all__ = [
     "ties_of",
     "trace_versions",
     "traces_tied_by_worn",
+    "traces_whose_kin_are_retired",
     "worn_responses",
 ]
 
@@ -89,15 +90,24 @@ def spans_of(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
 
 
 def trace_versions(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
-    """Return tenant, trace_id, own_version and set_version of the rows of `traces`."""
+    """Return tenant, trace_id, own_version, set_version of the rows of `traces`.
+
+    And how many `spans` each was made from, and how many `spans_in_set`.
+    """
     pages = [read(client, "trace_versions", names) for names in _pages(client, traces)]
     return pl.concat(pages).with_columns(_VERSIONS)
 
 
 def call_versions(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
-    """Return the same and span_id of the rows that `calls` has of `traces`."""
+    """Return the versions and span_id of the rows that `calls` has of `traces`."""
     pages = [read(client, "call_versions", names) for names in _pages(client, traces)]
     return pl.concat(pages).with_columns(_VERSIONS)
+
+
+def traces_whose_kin_are_retired(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
+    """Return those of `traces` that were rolled up with traces of which no span is left."""
+    pages = [read(client, "kin_retired", names) for names in _pages(client, traces)]
+    return pl.concat(pages)
 
 
 def delete_rows(client: Client, table: str, rows: pl.DataFrame) -> None:

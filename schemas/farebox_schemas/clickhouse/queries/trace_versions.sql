@@ -1,5 +1,5 @@
 -- Which state of their sets the rows of some traces are of.
-SELECT tenant, trace_id, own_version, set_version
+SELECT tenant, trace_id, own_version, set_version, spans, spans_in_set
 FROM traces FINAL
 WHERE (tenant, trace_id) IN
 (

@@ -1,0 +1,36 @@
+-- Those of some traces whose rows are of a set, told by its version, of which a trace has no spans any
+-- more.
+WITH
+    asked AS
+    (
+        SELECT pair.1 AS tenant, pair.2 AS trace_id
+        FROM
+        (
+            SELECT arrayJoin(arrayZip({tenants:Array(String)}, {trace_ids:Array(String)})) AS pair
+        )
+    ),
+    of_asked AS
+    (
+        SELECT tenant, trace_id, set_version
+        FROM traces FINAL
+        WHERE (tenant, trace_id) IN asked
+    ),
+    kin AS
+    (
+        SELECT tenant, trace_id, set_version
+        FROM traces
+        WHERE set_version IN (SELECT set_version FROM of_asked)
+    )
+SELECT DISTINCT tenant, trace_id
+FROM of_asked
+WHERE set_version IN
+(
+    SELECT set_version
+    FROM kin
+    WHERE (tenant, trace_id) NOT IN
+    (
+        SELECT tenant, trace_id
+        FROM spans
+        WHERE (tenant, trace_id) IN (SELECT tenant, trace_id FROM kin)
+    )
+)
