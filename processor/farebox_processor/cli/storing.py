@@ -115,8 +115,10 @@ def _store(requests: Iterable[OtlpRequest], tenant: str, config: Config) -> dict
         migrate(client, str(client.database))
         store_rules(client, rules)
         live = LiveTraces(config.live.max_spans)
+        # Files are read once more where rows of theirs were deleted: that is no repeat.
+        writer = Writer(client, deduplicate=False)
         ingest_ = Ingest(
-            Writer(client), rules, live, Metrics(), config.store.evidence, config.store.content
+            writer, rules, live, Metrics(), config.store.evidence, config.store.content
         )
         ingest_.keep_ratings = StoredRatings.of(client).keep
         for request in requests:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from .conftest import TWICE, Run
+
+Engine = Callable[[str], Client]
 
 
 @pytest.fixture
@@ -44,3 +47,18 @@ def test_what_is_sent_again_changes_nothing_and_what_is_new_costs_what_it_does_n
     run("ingest", new, **settings)
     costs = {row["cost_usd"] for row in told(run, settings, "conversations", "conversations")}
     assert costs == {"0.0059675", "0.018765"}
+
+
+def test_what_was_deleted_is_stored_again_from_its_file(
+    run: Run, recording: Callable[[str], Path], settings: dict[str, str], engine: Engine
+) -> None:
+    run("ingest", recording("go_openai_chat"), **settings)
+    before = told(run, settings, "conversations", "conversations")
+    client = engine(settings["FAREBOX_STORE__DATABASE"])
+    for table in ("spans", "otel_traces", "calls", "traces"):
+        client.command(f"DELETE FROM {table} WHERE 1")  # noqa: S608
+    client.close()
+
+    run("ingest", recording("go_openai_chat"), **settings)
+
+    assert told(run, settings, "conversations", "conversations") == before
