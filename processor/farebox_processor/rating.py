@@ -7,6 +7,7 @@ import polars as pl
 from farebox_processor.frames import MONEY, PRICED_SPANS, SUPERSEDED_RATINGS, Schema
 from farebox_processor.price_book import PriceBook
 from farebox_processor.pricing import price_spans
+from farebox_processor.usage import CALLS
 
 __all__ = ["DIFFERENCES", "differences", "keep_ratings", "rate_again", "superseded"]
 
@@ -26,7 +27,9 @@ _SPAN = ["tenant", "trace_id", "span_id"]
 
 def rate_again(spans: pl.DataFrame, book: PriceBook, revision: int) -> pl.DataFrame:
     """Return what of `spans` (frames.PRICED_SPANS) may carry money, rated as `revision`."""
-    rated = price_spans(spans, replace(book, revision=revision)).select(*PRICED_SPANS)
+    # What only a rule made a call is none without it.
+    own = spans.with_columns(candidate=pl.col("candidate") & _may_cost_by_itself())
+    rated = price_spans(own, replace(book, revision=revision)).select(*PRICED_SPANS)
     return rated.filter(pl.col("candidate") | spans["candidate"].fill_null(False))
 
 
@@ -89,6 +92,16 @@ def superseded(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
         .join(revisions, on=_SPAN, how="inner")
         .filter(pl.col("rating_revision") < pl.col("superseded_by"))
         .select(*SUPERSEDED_RATINGS)
+    )
+
+
+def _may_cost_by_itself() -> pl.Expr:
+    """Tell what may carry money whatever is priced, of spans as they are stored."""
+    return pl.any_horizontal(
+        pl.col("has_usage").fill_null(False),
+        pl.col("call_kind").is_in(CALLS).fill_null(False),
+        *(pl.col(name).is_not_null() for name in ("supplied_cost_usd", "price_rule")),
+        *((pl.col(name).list.len() > 0).fill_null(False) for name in ("units", "uncertainty")),
     )
 
 

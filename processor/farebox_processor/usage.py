@@ -24,9 +24,9 @@ from farebox_processor.usage_tokens import split_tokens
 from farebox_processor.usage_uncertainty import name_doubts
 from farebox_processor.usage_units import list_units, read_own_units
 
-__all__ = ["read_usage"]
+__all__ = ["CALLS", "read_usage"]
 
-_CALLS: Final = ("inference", "embeddings", "rerank")
+CALLS: Final = ("inference", "embeddings", "rerank")
 """Kinds that cost money even where no usage is stated."""
 
 
@@ -87,7 +87,7 @@ def _candidates(given: Given) -> Step:
     """Return what may carry money; a span of no kind and no money has no dialect either."""
     may_cost = [
         pl.col("has_usage"),
-        pl.col("call_kind").is_in(_CALLS),
+        pl.col("call_kind").is_in(CALLS),
         *(
             pl.col(name).is_not_null()
             for name in ("supplied_cost_usd", "units", "price_rule", "uncertainty")

@@ -113,6 +113,27 @@ def test_what_only_a_new_rule_prices_is_rated_as_if_it_came_now(
     assert now["cost_usd"] != shown["cost_before_usd"]
 
 
+def test_what_only_a_rule_priced_is_no_call_any_more_once_the_rule_is_gone(
+    run: Run, store: dict[str, str], tmp_path: Path
+) -> None:
+    overlay = tmp_path / "rule.yaml"
+    overlay.write_text(OF_A_SERVICE, encoding="utf-8")
+    file = CORPUS / "go_openai_tool_loop" / "case.pb"
+    of_acme = ("conversations", "--tenant", "acme", "--json")
+    run("ingest", file, "--tenant", "acme", **store, FAREBOX_PRICES__OVERLAYS=str(overlay))
+
+    shown = rating(run, "--tenant", "acme", "--yes", **store)
+
+    run("ingest", file, "--tenant", "new", **store)
+    [rated] = json.loads(run(*of_acme, **store).stdout)["conversations"]
+    [new] = json.loads(run("conversations", "--tenant", "new", "--json", **store).stdout)[
+        "conversations"
+    ]
+    assert rated | {"tenant": "new"} == new
+    assert (rated["calls"], rated["cost_status"]) == (2, "exact")
+    assert shown["cost_after_usd"] == rated["cost_usd"]
+
+
 def test_stored_it_is_a_revision_of_its_own_and_what_was_stays_on_record(
     run: Run, dearer: dict[str, str], client: Client
 ) -> None:
