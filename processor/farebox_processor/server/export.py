@@ -127,8 +127,9 @@ class Exporter:
             try:
                 for together in _gathered(enrich(flushed)):
                     self._deliver(together)
-            # What is stored is safe; a fault of ours here must not end the export of the rest.
-            except Exception:
+            # What is stored is safe; a fault of ours here must not end the export of the rest. A
+            # panic in Rust code is no Exception.
+            except BaseException:
                 _logger.exception("spans could not be enriched")
                 self._drop(len(flushed.requests), "unexpected_error", "see the error before")
             finally:

@@ -16,13 +16,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from farebox_processor.config import ExportConfig, Secret
 from farebox_processor.dialects import load_dialects
-from farebox_processor.enriched_otlp import Flushed
+from farebox_processor.enriched_otlp import Enriched, Flushed, enrich
 from farebox_processor.enrichment import Attached
 from farebox_processor.live_traces import LiveTraces
 from farebox_processor.otlp import decode
 from farebox_processor.pipeline import Rules
 from farebox_processor.plans import load_plans
 from farebox_processor.price_book import load_price_book
+from farebox_processor.server import export
 from farebox_processor.server.export import Exporter
 from farebox_processor.server.flush import Verdict
 from farebox_processor.server.ingest import Ingest
@@ -266,11 +267,17 @@ def test_at_the_end_of_the_grace_what_still_waits_is_counted_as_dropped(
     assert metrics.registry.get_sample_value("farebox_export_queue_bytes") == 0
 
 
+@pytest.mark.parametrize("fault", [TypeError, pl.exceptions.PanicException])
 def test_a_flush_that_cannot_be_enriched_does_not_end_the_export(
-    downstream, exporter_to, metrics
+    downstream, exporter_to, metrics, monkeypatch, fault: type[BaseException]
 ) -> None:
+    def enrich_or_fail(one: Flushed) -> Iterator[Enriched]:
+        if one is broken:
+            raise fault("a mistake")
+        return enrich(one)
+
     broken = flushed(["a"])
-    object.__setattr__(broken, "places", None)
+    monkeypatch.setattr(export, "enrich", enrich_or_fail)
     exporter = exporter_to(downstream.port)
 
     exporter(broken)
