@@ -60,8 +60,8 @@ class _Calls:
     is_failed: _Mask
     is_replayed: _Mask
     """Answered by a cache of the service."""
-    emitter: Index
-    """A number per scope of a service."""
+    emitter: pl.DataFrame
+    """service_name and scope_name."""
     started: Index
     """In nanoseconds."""
     ended: Index
@@ -128,11 +128,7 @@ def _calls_of(candidates: pl.DataFrame) -> _Calls:
         is_telling=candidates["has_usage"].to_numpy(),
         is_failed=candidates["is_failed"].to_numpy(),
         is_replayed=candidates["is_replayed"].to_numpy(),
-        emitter=candidates.select(
-            pl.struct("service_name", "scope_name").rank("dense").cast(pl.Int64)
-        )
-        .to_series()
-        .to_numpy(),
+        emitter=candidates.select("service_name", "scope_name"),
         started=candidates["started_at"].to_physical().to_numpy(),
         ended=candidates["ended_at"].to_physical().to_numpy(),
     )
@@ -210,10 +206,13 @@ def _without_sequels(calls: _Calls, covers: _Covers) -> _Covers:
     below the one before it. Two emitters may have clocks that differ.
     """
     covered, by = covers.covered, covers.by
-    is_sequel = (calls.emitter[covered] == calls.emitter[by]) & (
-        np.maximum(calls.started[covered], calls.started[by])
-        > np.minimum(calls.ended[covered], calls.ended[by])
+    is_sequel = np.maximum(calls.started[covered], calls.started[by]) > np.minimum(
+        calls.ended[covered], calls.ended[by]
     )
+    at = np.flatnonzero(is_sequel)
+    if len(at):
+        is_same = calls.emitter[covered[at]] == calls.emitter[by[at]]
+        is_sequel[at] = is_same.select(pl.all_horizontal(pl.all())).to_series().to_numpy()
     return _Covers(covered[~is_sequel], by[~is_sequel], covers.reason)
 
 
