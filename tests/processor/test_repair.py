@@ -535,6 +535,21 @@ def test_traces_that_are_rolled_up_with_one_that_was_retired_in_part_stay_as_the
     assert (rows(client, "traces"), rows(client, "calls")) == before
 
 
+def test_a_trace_whose_tie_was_retired_stays_as_it_is_though_the_other_goes_on(
+    client, repair, store, rules
+) -> None:
+    tie, more = call("a", "1", response_id=DRAWN, start=-A_MONTH), call("a", "2")
+    store(tie, more, call("b", "1", "4", response_id=DRAWN))
+    repair.run()
+    before = traces(client)
+    client.command("ALTER TABLE spans DROP PARTITION 202610")
+    store(call("b", "1", "4", response_id=DRAWN, rating_revision=2))
+
+    assert Repair(client, rules, Metrics()).run() == 0
+
+    assert traces(client) == before
+
+
 def test_what_was_wrong_for_long_does_not_wait_for_what_is_written_just_now(
     client, repair, store, roll_up_alone, monkeypatch
 ) -> None:

@@ -105,7 +105,7 @@ def call_versions(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
 
 
 def traces_whose_kin_are_retired(client: Client, traces: pl.DataFrame) -> pl.DataFrame:
-    """Return those of `traces` that were rolled up with traces of which no span is left."""
+    """Return those of `traces` that were rolled up with traces of which spans are gone."""
     pages = [read(client, "kin_retired", names) for names in _pages(client, traces)]
     return pl.concat(pages)
 

@@ -1,5 +1,5 @@
--- Those of some traces whose rows are of a set, told by its version, of which a trace has no spans any
--- more.
+-- Those of some traces whose rows are of a set, told by its version, of which a trace has fewer spans
+-- now than its row was made from.
 WITH
     asked AS
     (
@@ -17,7 +17,7 @@ WITH
     ),
     kin AS
     (
-        SELECT tenant, trace_id, set_version
+        SELECT tenant, trace_id, set_version, spans
         FROM traces
         WHERE set_version IN (SELECT set_version FROM of_asked)
     )
@@ -25,12 +25,16 @@ SELECT DISTINCT tenant, trace_id
 FROM of_asked
 WHERE set_version IN
 (
-    SELECT set_version
-    FROM kin
-    WHERE (tenant, trace_id) NOT IN
+    SELECT k.set_version
+    FROM kin AS k
+    LEFT JOIN
     (
-        SELECT tenant, trace_id
+        SELECT tenant, trace_id, uniqExact(span_id) AS spans
         FROM spans
         WHERE (tenant, trace_id) IN (SELECT tenant, trace_id FROM kin)
-    )
+        GROUP BY tenant, trace_id
+    ) AS s
+        ON k.tenant = s.tenant AND k.trace_id = s.trace_id
+    -- A missing row joins as zeros.
+    WHERE k.spans > s.spans
 )
