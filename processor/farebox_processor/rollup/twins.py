@@ -1,13 +1,17 @@
 """Twin calls in, one call out: what only a rejected twin carries goes over to the billed one.
 
 One instrumentation knows the service tier, another one the searches. Where their totals agree they
-tell of one request, and the billed span is priced again with all that is known of it.
+tell of one request, and the billed span is priced again with all that is known of it. Where a twin
+says all of that by itself, its rating is that of the call: of its time, whatever book is in force.
 """
+
+from typing import Final
 
 import polars as pl
 
-from farebox_processor.frames import PRICED_SPANS
+from farebox_processor.frames import PRICED_SPANS, SPANS, TOKENS, USAGE
 from farebox_processor.price_book import PriceBook
+from farebox_processor.price_files import RULE_COLUMNS
 from farebox_processor.pricing import price_spans
 from farebox_processor.verdicts import Uncertainty
 
@@ -15,6 +19,12 @@ __all__ = ["complete_winners"]
 
 _TERMS = ("service_tier", "price_context", "region")
 _UNSEEN = Uncertainty.UNITS_UNREPORTED.value
+_PRICED_BY: Final = (
+    *("twins", *TOKENS, *RULE_COLUMNS, *_TERMS, "units", "uncertainty", "request_model"),
+    *("supplied_cost_usd", "supplied_cost_source", "is_error", "error_type"),
+)
+"""What two records of one call that are priced alike have in common."""
+_RATING: Final = [name for name in PRICED_SPANS if name not in SPANS and name not in USAGE]
 
 
 def complete_winners(
@@ -40,7 +50,22 @@ def complete_winners(
     )
     if changed.is_empty():
         return changed
-    return price_spans(changed.select(*PRICED_SPANS), book).with_columns(changed["row"])
+    rated = price_spans(changed.select(*PRICED_SPANS), book).with_columns(changed["row"])
+    return rated.update(_rated_before(changed, twins), on="row", include_nulls=True)
+
+
+def _rated_before(completed: pl.DataFrame, twins: pl.DataFrame) -> pl.DataFrame:
+    """Return the rating of those that a twin of theirs has told completely, by `row`."""
+    ratings = (
+        twins.sort("rating_revision", "row", descending=[True, False])
+        .select(*_PRICED_BY, *_RATING)
+        .unique(_PRICED_BY, keep="first", maintain_order=True)
+    )
+    return (
+        completed.select("row", *_PRICED_BY)
+        .join(ratings, on=_PRICED_BY, how="inner", nulls_equal=True)
+        .select("row", *_RATING)
+    )
 
 
 def _completed(twins: pl.DataFrame) -> pl.DataFrame:
