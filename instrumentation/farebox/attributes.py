@@ -48,6 +48,7 @@ __all__ = [
     "RESPONSE_CACHE",
     "RESPONSE_ID",
     "RESPONSE_MODEL",
+    "SERVER_ADDRESS",
     "TENANT_ID",
     "TOKEN_SEMANTICS",
     "TOOL_NAME",
@@ -71,6 +72,8 @@ OPERATION_NAME: Final = "gen_ai.operation.name"
 """What kind of call it is: chat, embeddings, execute_tool, ..."""
 PROVIDER_NAME: Final = "gen_ai.provider.name"
 """Who is billing the call."""
+SERVER_ADDRESS: Final = "server.address"
+"""Where the call went: Azure, a gateway, ... tell their prices by it."""
 REQUEST_MODEL: Final = "gen_ai.request.model"
 """The model that was asked for."""
 RESPONSE_MODEL: Final = "gen_ai.response.model"

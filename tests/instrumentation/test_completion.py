@@ -342,6 +342,83 @@ def test_each_message_of_a_batch_is_billed_once_at_half_the_price(
     assert conversation["calls"] == 1
 
 
+def _response(status: str, *, background: bool = True) -> dict[str, Any]:
+    usage = {
+        "input_tokens": 1000,
+        "input_tokens_details": {"cached_tokens": 200},
+        "output_tokens": 100,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 1100,
+    }
+    return {
+        "id": "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41",
+        "object": "response",
+        "model": "gpt-4o-2024-08-06",
+        "status": status,
+        "background": background,
+        "output": [],
+        "usage": usage if status == "completed" else None,
+    }
+
+
+def _events(*kinds: str) -> httpx2.Response:
+    said = [{"type": f"response.{kind}", "response": _response(kind)} for kind in kinds]
+    text = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in said)
+    return httpx2.Response(200, text=text, headers={"content-type": "text/event-stream"})
+
+
+def _openai_that_answers(*answers: httpx2.Response) -> openai.OpenAI:
+    waiting = list(answers)
+    transport = httpx2.MockTransport(lambda request: waiting.pop(0))
+    return openai.OpenAI(api_key="unused", http_client=httpx2.Client(transport=transport))
+
+
+def _only_conversation(service: Any) -> tuple[str, str, str, int]:
+    (found,) = price_report([service.otlp()], load_rules(Config()))["conversations"]
+    return found["conversation_id"], found["cost_usd"], found["cost_status"], found["calls"]
+
+
+def test_a_response_of_the_background_is_billed_once_however_often_it_is_fetched(
+    service: Any,
+) -> None:
+    states = ("queued", "in_progress", "completed", "completed")
+    answers = (httpx2.Response(200, json=_response(state)) for state in states)
+    with _openai_that_answers(*answers) as client, farebox.conversation("c1"):
+        asked = client.responses.create(model="gpt-4o", input="hello", background=True)
+        for _ in range(3):
+            fetched = client.responses.retrieve(asked.id)
+
+    assert fetched.status == "completed"
+    # 800 at 2.50, 200 at 1.25 and 100 at 10 dollars per million.
+    assert _only_conversation(service) == ("c1", "0.00325", "exact", 1)
+
+
+def test_a_stream_of_the_background_that_is_taken_up_again_is_billed_once(service: Any) -> None:
+    answers = (_events("created", "in_progress"), _events("created", "completed"))
+    with _openai_that_answers(*answers) as client, farebox.conversation("c1"):
+        stream = client.responses.create(
+            model="gpt-4o", input="hello", background=True, stream=True
+        )
+        asked = next(iter(stream)).response
+        stream.close()
+        assert [event.type for event in client.responses.retrieve(asked.id, stream=True)] == [
+            "response.created",
+            "response.completed",
+        ]
+
+    assert _only_conversation(service) == ("c1", "0.00325", "exact", 1)
+
+
+def test_a_response_that_told_its_usage_when_it_was_made_is_not_recorded_as_it_is_fetched(
+    service: Any,
+) -> None:
+    made = httpx2.Response(200, json=_response("completed", background=False))
+    with _openai_that_answers(made) as client:
+        client.responses.retrieve("resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41")
+
+    assert [span.name for span in service.spans] == ["fetch_response"]
+
+
 async def _whole(client: genai.Client, **asked: Any) -> str | None:
     return client.models.generate_content(**asked).text
 

@@ -9,14 +9,15 @@ from opentelemetry.util.types import AttributeValue
 from farebox import attributes
 from farebox.completion.tallies import Tally
 
-__all__ = ["ChatTally", "ResponseTally", "answered", "found_in", "tally_for"]
+__all__ = ["RESPONSE_ENDS", "ChatTally", "ResponseTally", "answered", "found_in", "tally_for"]
 
 _UNIT_OF_ITEM: Final = {
     "web_search_call": "web_search",
     "file_search_call": "file_search",
 }
 _SEARCH_MODELS: Final = ("search-preview", "search-api")
-_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+RESPONSE_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+"""The events that tell what a streamed response used."""
 
 
 def found_in(response: Any) -> dict[str, AttributeValue | None] | None:
@@ -91,9 +92,12 @@ class ResponseTally(Tally):
     def see(self, chunk: Any) -> None:
         """Take note of an event as it passes."""
         kind = getattr(chunk, "type", "")
-        if kind.endswith(".delta"):
+        if kind == "response.created":
+            # Of the background, it goes on where the stream is cut, and may be fetched.
+            self._so_far = {attributes.RESPONSE_ID: _text(chunk.response, "id")}
+        elif kind.endswith(".delta"):
             self._wrote(getattr(chunk, "delta", None))
-        elif kind in _ENDS:
+        elif kind in RESPONSE_ENDS:
             found = found_in(getattr(chunk, "response", None))
             if found is not None:
                 self._settle(found)

@@ -15,6 +15,7 @@ from opentelemetry.util.types import AttributeValue
 from farebox._guard import note_fault
 from farebox.completion import anthropic, openai
 from farebox.completion.anthropic_batches import BatchResults, reads_results
+from farebox.completion.openai_background import FetchedResponse, fetching_span
 from farebox.completion.spans import call_span, complete, complete_call
 from farebox.completion.tallies import Tally
 from farebox.completion.versions import known_class, known_version
@@ -130,6 +131,13 @@ def _look(api: _Api, response: Any, parsed: Any) -> None:
     if api is _ANTHROPIC and reads_results(str(response._options.url)):
         parsed._iterator = _Watched(parsed._iterator, BatchResults(), api.sdk)
         return
+    if api is _OPENAI and (fetching := fetching_span()) is not None:
+        fetched = FetchedResponse(fetching)
+        if hasattr(parsed, "_iterator"):
+            parsed._iterator = _Watched(parsed._iterator, fetched, api.sdk)
+        else:
+            fetched.record(parsed)
+        return
     span: Span | None = getattr(response, _SPAN, None) or call_span()
     if span is None or not span.is_recording():
         return
@@ -149,7 +157,9 @@ def _look(api: _Api, response: Any, parsed: Any) -> None:
 class _Watched(Iterator[Any], AsyncIterator[Any]):
     """Passes the chunks of a stream on, as they are, and shows each to a watcher."""
 
-    def __init__(self, chunks: Any, watcher: Tally | BatchResults, sdk: str) -> None:
+    def __init__(
+        self, chunks: Any, watcher: Tally | BatchResults | FetchedResponse, sdk: str
+    ) -> None:
         self._chunks = chunks
         self._watcher = watcher
         self._hook = f"{sdk} stream"
