@@ -129,7 +129,9 @@ def _without_opened(context: Context) -> Context:
 
 
 def _go_to(context: Context, opened: _Opened) -> None:
-    otel_context.attach(otel_context.set_value(_OPENED, opened[-_OPENED_MAX:], context))
+    if opened:
+        context = otel_context.set_value(_OPENED, opened[-_OPENED_MAX:], context)
+    otel_context.attach(context)
 
 
 def conversation(  # noqa: PLR0913 - one keyword per dimension
