@@ -224,3 +224,28 @@ def test_a_task_is_in_its_own_conversation_whatever_the_worker_is_in() -> None:
     with farebox.conversation("c2"):
         assert handle(task) == ("c1", None)
         assert handle({}) == ("c2", None)
+
+
+def test_tasks_that_are_taken_out_of_a_queue_within_one_span_go_on_in_the_traces_of_their_senders(
+    emitted: Any,
+) -> None:
+    @worker(headers=lambda task: task)
+    def handle(task: dict[str, str]) -> None:
+        emitted.tracer.start_span("handled").end()
+
+    tasks = []
+    for name in ("c1", "c2"):
+        with farebox.conversation(name), emitted.tracer.start_as_current_span(f"send {name}"):
+            tasks.append(farebox.headers())
+    with emitted.tracer.start_as_current_span("poll"):
+        for task in tasks:
+            handle(task)
+    with emitted.tracer.start_as_current_span("consume", context=propagate.extract(tasks[0])):
+        handle(tasks[0])
+
+    spans = {span.context.span_id: span.name for span in emitted.spans}
+    assert [spans[span.parent.span_id] for span in emitted.spans if span.name == "handled"] == [
+        "send c1",
+        "send c2",
+        "consume",
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
 from farebox._guard import harmless, note_fault
@@ -26,7 +27,8 @@ def worker(
     """Run each call of a function in the conversation of the task that it handles.
 
     `headers` finds, in the arguments of the call, what `farebox.headers()` returned where the task
-    was sent. `dimensions` (id, user, tenant, ...) are values, or find them in the arguments.
+    was sent, and the task goes on in the trace of that place. `dimensions` (id, user, tenant, ...)
+    are values, or find them in the arguments.
     """
 
     @harmless("worker")
@@ -40,7 +42,8 @@ def worker(
         sent = conversation_from_headers(named) if accept_baggage else None
         # The task knows better than the code around the worker, which has served others too.
         sources = {**_fields_of(sent), **{name: text for name, text in said.items() if text}}
-        return context_for(Request("", named, None), sources, accept_baggage=accept_baggage)
+        context = context_for(Request("", named, None), sources, accept_baggage=accept_baggage)
+        return context if context is None or sent is None else _in_trace_of_sender(context, named)
 
     def context_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Context:
         return found(args, kwargs) or otel_context.get_current()
@@ -49,6 +52,19 @@ def worker(
         return in_context_of(function, context_of)
 
     return decorate
+
+
+def _in_trace_of_sender(context: Context, carrier: Mapping[str, str]) -> Context:
+    """Return `context` in the trace that a task was sent from.
+
+    A trace belongs to one conversation: the tasks that one loop takes out of a queue, within a span
+    of its own, must not go on in the trace of the loop.
+    """
+    sender = trace.get_current_span(propagate.extract(carrier, Context()))
+    sent, here = sender.get_span_context(), trace.get_current_span(context).get_span_context()
+    if not sent.is_valid or sent.trace_id == here.trace_id:
+        return context
+    return trace.set_span_in_context(sender, context)
 
 
 def _fields_of(held: Conversation | None) -> dict[str, str]:
