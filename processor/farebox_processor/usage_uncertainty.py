@@ -18,7 +18,7 @@ from farebox_processor.verdicts import Uncertainty
 __all__ = ["name_doubts"]
 
 _OF_CALLS: Final = (Uncertainty.USAGE_MISSING, Uncertainty.CALLS_UNREPORTED)
-"""Codes of whole calls that are missing: they say something of a span without any usage."""
+"""Codes of whole calls that are missing: of tools and agents they tell where no usage is."""
 
 _SEARCHES: Final = unit_column("web_search")
 
@@ -115,7 +115,7 @@ def _condition(loss: Loss, given: Given) -> pl.Expr:
     is_silent = ~pl.col("has_usage")
     conditions = [
         pl.col("call_kind").is_in(loss.kinds),
-        is_silent if loss.code in _OF_CALLS else ~is_silent,
+        is_silent if loss.code in _OF_CALLS and "inference" not in loss.kinds else ~is_silent,
     ]
     if loss.unless is not None:
         conditions.append(~(given.number(loss.unless) > 0).fill_null(False))

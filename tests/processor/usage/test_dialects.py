@@ -45,12 +45,12 @@ texts:
         ("langfuse-sdk", "5.0.4", "langfuse"),
         ("pydantic-ai", "1.2.1", "pydantic_ai"),
         ("logfire.openai", "5.2.0", "logfire"),
+        ("gcp.vertex.agent", "2.13.0", "google_adk"),
         ("langsmith", None, "langsmith"),
         ("litellm", None, "litellm"),
         ("openlit.instrumentation.openai", None, "openlit"),
         ("ai", None, "vercel_ai"),
         ("strands.telemetry.tracer", None, "strands"),
-        ("gcp.vertex.agent", "2.13.0", "opentelemetry"),
         ("agento11y", None, "agento11y"),
     ],
 )

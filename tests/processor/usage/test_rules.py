@@ -549,6 +549,34 @@ def test_logfire_of_openai_agents_has_the_usage_and_the_response_of_the_sdk(read
     assert older["uncertainty"] == ["cache_read_unreported"]
 
 
+def test_google_adk_once_told_cached_input_and_thoughts_in_the_answer_alone(read: Any) -> None:
+    told = {"gen_ai.system": "gcp.vertex.agent", "gen_ai.request.model": "gemini-2.5-flash"}
+    told |= {IN: 1000, OUT: 61, "gcp.vertex.agent.session_id": "s1"}
+    usage = '"prompt_token_count":1000,"candidates_token_count":61,"thoughts_token_count":100'
+    answer = f'{{"usage_metadata":{{"cached_content_token_count":512,{usage}}}}}'
+    shown = only(read(told | {"gcp.vertex.agent.llm_response": answer}, scope="gcp.vertex.agent"))
+    hidden = only(
+        read(told | {"gcp.vertex.agent.llm_response": "{}"}, scope="gcp.vertex.agent", version="")
+    )
+
+    assert (shown["input_tokens"], shown["cache_read_tokens"]) == (488, 512)
+    assert (shown["output_tokens"], shown["uncertainty"]) == (161, None)
+    assert shown["conversation_id"] == "s1"
+    assert set(hidden["uncertainty"]) == {"reasoning_unreported", "cache_read_unreported"}
+
+
+def test_openinference_leaves_the_last_of_an_agents_calls_on_the_span_of_google_adk(
+    read: Any,
+) -> None:
+    told = GEMINI | {"gen_ai.operation.name": "generate_content", IN: 1000, OUT: 161}
+    alone = only(read(told, scope="gcp.vertex.agent", version="2.13.0"))
+    both = only(
+        read(told | {"openinference.span.kind": "LLM"}, scope="gcp.vertex.agent", version="2.13.0")
+    )
+
+    assert (alone["uncertainty"], both["uncertainty"]) == (None, ["calls_unreported"])
+
+
 @pytest.mark.parametrize(
     ("status_code", "verdict"),
     [(429, (None, None)), (529, (None, None)), (500, ("call-1", ["usage_missing"]))],
