@@ -520,6 +520,57 @@ def test_openinference_of_langchain_once_left_cached_input_of_claude_out(
     assert row["uncertainty"] == uncertainty
 
 
+@pytest.mark.parametrize(
+    ("history", "uncertainty"),
+    [
+        ("[]", None),
+        ('[{"parts":[{"text":"a"}]},{"parts":[{"function_call":{}}]}]', ["calls_unreported"]),
+    ],
+)
+def test_openinference_of_gemini_has_the_last_of_the_calls_that_functions_take(
+    read: Any, history: str, uncertainty: list[str] | None
+) -> None:
+    told = {"openinference.span.kind": "LLM", "llm.model_name": "gemini-2.5-flash"}
+    told |= {"llm.token_count.prompt": 1000, "llm.token_count.completion": 161}
+    told |= {"output.value": f'{{"automatic_function_calling_history":{history}}}'}
+    row = only(read(told, scope="openinference.instrumentation.google_genai"))
+
+    assert row["uncertainty"] == uncertainty
+
+
+@pytest.mark.parametrize(
+    ("tools", "uncertainty"),
+    [
+        ('[{"name": "order_status"}]', ["calls_unreported"]),
+        ('[{"function_declarations": [{"description": "s", "name": "order_status"}]}]', None),
+    ],
+)
+def test_openllmetry_of_gemini_has_the_last_of_the_calls_that_functions_take(
+    read: Any, tools: str, uncertainty: list[str] | None
+) -> None:
+    told = GEMINI | {IN: 1000, OUT: 61, "gen_ai.usage.total_tokens": 1061}
+    scope = "opentelemetry.instrumentation.google_generativeai"
+    row = only(read(told | {"gen_ai.tool.definitions": tools}, scope=scope))
+
+    assert row["uncertainty"] == uncertainty
+
+
+def test_openinference_of_mistral_has_cached_input_in_the_answer_alone(read: Any) -> None:
+    told = {"openinference.span.kind": "LLM", "llm.model_name": "mistral-small-latest"}
+    told |= {"llm.token_count.prompt": 803, "llm.token_count.completion": 119}
+    answer = '{"usage":{"prompt_tokens":803,"prompt_tokens_details":{"cached_tokens":512}}}'
+    scope = "openinference.instrumentation.mistralai"
+    shown = only(read(told | {"output.value": answer}, scope=scope))
+    hidden = read(told | {"output.value": "__REDACTED__"}, told, scope=scope)
+
+    assert (shown["input_tokens"], shown["cache_read_tokens"], shown["uncertainty"]) == (
+        291,
+        512,
+        None,
+    )
+    assert hidden["uncertainty"].to_list() == [["cache_read_unreported"]] * 2
+
+
 def test_openinference_of_openai_agents_has_no_cached_input_of_chat_completions(read: Any) -> None:
     told = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o"}
     told |= {"llm.token_count.prompt": 950, "llm.token_count.completion": 41}
