@@ -555,6 +555,27 @@ def test_openllmetry_of_gemini_has_the_last_of_the_calls_that_functions_take(
     assert row["uncertainty"] == uncertainty
 
 
+def test_openinference_of_llamaindex_has_no_cached_input_of_gemini(read: Any) -> None:
+    told = {"openinference.span.kind": "LLM", "llm.model_name": "gemini-2.5-flash"}
+    told |= {"llm.token_count.prompt": 1000, "llm.token_count.completion": 161}
+    scope = "openinference.instrumentation.llama_index"
+    lost = only(read(told, scope=scope))
+    shown = only(read(told | {"llm.token_count.prompt_details.cache_read": 0}, scope=scope))
+
+    assert (lost["uncertainty"], shown["uncertainty"]) == (["cache_read_unreported"], None)
+
+
+def test_openllmetry_of_llamaindex_has_calls_without_their_usage(read: Any) -> None:
+    told = {"traceloop.span.kind": "workflow", "gen_ai.operation.name": "chat"}
+    row = only(read(told, scope="opentelemetry.instrumentation.llamaindex"))
+    around = only(
+        read({"traceloop.span.kind": "workflow"}, scope="opentelemetry.instrumentation.llamaindex")
+    )
+
+    assert (row["candidate"], row["uncertainty"]) == (True, ["usage_missing"])
+    assert around["candidate"] is False
+
+
 def test_openinference_of_mistral_has_cached_input_in_the_answer_alone(read: Any) -> None:
     told = {"openinference.span.kind": "LLM", "llm.model_name": "mistral-small-latest"}
     told |= {"llm.token_count.prompt": 803, "llm.token_count.completion": 119}
