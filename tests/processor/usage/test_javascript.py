@@ -88,6 +88,7 @@ def packed(value: object) -> str:
         ("@openlit/instrumentation-anthropic", "openlit"),
         ("@arizeai/openinference-instrumentation-openai", "openinference"),
         ("gen_ai", "vercel_ai_otel"),
+        ("genkit-tracer", "genkit"),
     ],
 )
 def test_an_emitter_in_javascript_is_known_by_its_scope(
@@ -439,3 +440,82 @@ def test_langchain_adds_to_the_output_of_a_stream_of_claude(read: Any) -> None:
     ).iter_rows(named=True)
 
     assert (whole["uncertainty"], parts["uncertainty"]) == (None, ["output_overcounted"])
+
+
+OF_OPENAI = {
+    "id": "chatcmpl-1",
+    "model": "gpt-4o-2024-08-06",
+    "service_tier": "priority",
+    "usage": {
+        "prompt_tokens": 1511,
+        "completion_tokens": 347,
+        "total_tokens": 1858,
+        "prompt_tokens_details": {"cached_tokens": 1024},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "told"),
+    [
+        (
+            "openai/gpt-4o",
+            {"usage": {"inputTokens": 1511, "outputTokens": 347}, "raw": OF_OPENAI},
+            ("openai", "gpt-4o-2024-08-06", 487, 1024, 347, "priority", None),
+        ),
+        (
+            "anthropic/claude-sonnet-4-5",
+            {"usage": {"inputTokens": 2200, "outputTokens": 200}, "raw": OF_ANTHROPIC["anthropic"]},
+            ("anthropic", "claude-sonnet-4-5", 2200, 1000, 200, None, None),
+        ),
+        (
+            "googleai/gemini-2.5-flash",
+            {
+                "usage": {
+                    "inputTokens": 1511,
+                    "outputTokens": 155,
+                    "thoughtsTokens": 192,
+                    "totalTokens": 1858,
+                    "cachedContentTokens": 1024,
+                }
+            },
+            ("gcp.gemini", "gemini-2.5-flash", 487, 1024, 347, None, None),
+        ),
+        (
+            "openai/gpt-4o",
+            {"usage": {"inputTokens": 1511, "outputTokens": 347}},
+            (
+                "openai",
+                "gpt-4o",
+                1511,
+                None,
+                347,
+                None,
+                ["cache_read_unreported", "cache_write_unreported"],
+            ),
+        ),
+    ],
+)
+def test_a_model_of_genkit_is_a_call_with_the_usage_that_its_provider_stated(
+    read: Any, name: str, output: dict[str, Any], told: tuple[Any, ...]
+) -> None:
+    span = {
+        "genkit:type": "action",
+        "genkit:metadata:subtype": "model",
+        "genkit:name": name,
+        "genkit:output": packed(output),
+    }
+    around = {"genkit:type": "util", "genkit:name": "generate", "genkit:output": packed(output)}
+
+    call, outer = read(span, around, scope="genkit-tracer").iter_rows(named=True)
+
+    assert (
+        call["provider"],
+        call["model"],
+        call["input_tokens"],
+        call["cache_read_tokens"],
+        call["output_tokens"],
+        call["service_tier"],
+        call["uncertainty"],
+    ) == told
+    assert (call["call_kind"], outer["call_kind"]) == ("inference", "agent")
