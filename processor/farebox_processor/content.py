@@ -66,12 +66,17 @@ CONTENT_KEYS: Final = (
     "langfuse.trace.output",
     # Vercel AI SDK
     "ai.prompt",
+    "ai.request.text",
     "ai.toolCall.args",
     "ai.toolCall.result",
     "ai.value",
     "ai.values",
     "ai.embedding",
     "ai.embeddings",
+    # Genkit and Mastra
+    "genkit:input",
+    "genkit:output",
+    "mastra.metadata.body",
     # pydantic-ai and Logfire
     "pydantic_ai.all_messages",
     "all_messages_events",
@@ -106,6 +111,7 @@ CONTENT_KEYS: Final = (
 CONTENT_PATTERNS: Final = (
     r"gen_ai\.prompt(\.\d+\..*)?",  # gen_ai.prompt.0.content, but not gen_ai.prompt.name
     r"ai\.(response|result)\.(text|reasoning|object|toolCalls|files|content)",
+    r"mastra\.[a-z_]+\.(input|output)",
     # LiteLLM repeats what it sent to a provider: llm.openai.messages
     r"llm\.[^.]+\.(messages|choices|input|output|system|content|contents|candidates|tools)",
 )

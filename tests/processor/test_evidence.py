@@ -175,6 +175,23 @@ def test_of_two_attributes_of_one_name_the_last_is_stored() -> None:
     assert row(decoded_span(attributes=sent))["SpanAttributes"] == {"b": "2", "a": "3"}
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ai.request.text",
+        "genkit:input",
+        "genkit:output",
+        "mastra.agent_run.input",
+        "mastra.model_step.output",
+        "mastra.metadata.body",
+    ],
+)
+def test_what_emitters_in_javascript_record_of_a_prompt_is_content(key: str) -> None:
+    sent = [{"key": key, "value": {"string_value": "hi"}}, *texts(user__id="u")]
+
+    assert row(decoded_span(attributes=sent))["SpanAttributes"] == {"user.id": "u"}
+
+
 def test_content_is_left_out_unless_asked_for() -> None:
     sent = texts(gen_ai__input__messages="[...]", user__id="u", output__value="hi")
     message = {"name": "gen_ai.user.message", "attributes": texts(content="hello", role="user")}

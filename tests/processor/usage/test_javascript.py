@@ -342,8 +342,11 @@ def test_speech_and_transcripts_of_the_ai_sdk_are_calls(read: Any) -> None:
     assert read(*named, scope="gen_ai")["call_kind"].to_list() == ["inference"] * 2
 
 
-def test_the_context_of_a_run_of_the_ai_sdk_tells_conversation_and_user(read: Any) -> None:
-    context = {"ai.settings.context.sessionId": "s-1", "ai.settings.context.userId": "u-1"}
+@pytest.mark.parametrize("prefix", ["ai.settings.context", "mastra.metadata"])
+def test_what_a_run_in_javascript_was_given_tells_conversation_and_user(
+    read: Any, prefix: str
+) -> None:
+    context = {f"{prefix}.sessionId": "s-1", f"{prefix}.userId": "u-1"}
 
     row = only(read({"gen_ai.operation.name": "invoke_agent"} | context, scope="gen_ai"))
 
