@@ -995,6 +995,25 @@ def test_a_cost_is_taken_in_any_spelling_and_zero_beside_tokens_is_none(
     )
 
 
+@pytest.mark.parametrize(
+    ("attributes", "cost", "uncertainty"),
+    [
+        ({"gen_ai.usage.cost": 0}, None, ["usage_missing"]),
+        ({"gen_ai.usage.cost": 0.04}, "0.04", None),
+        ({"farebox.recorded_cost_usd": 0}, "0", None),
+    ],
+)
+def test_zero_for_a_call_without_usage_is_known_from_us_alone(
+    read: Any, attributes: dict[str, Any], cost: str | None, uncertainty: list[str] | None
+) -> None:
+    image = {"gen_ai.operation.name": "image", "gen_ai.request.model": "gpt-image-1"}
+
+    row = only(read(image | attributes, scope="openlit.instrumentation.openai"))
+
+    assert row["supplied_cost_usd"] == (None if cost is None else Decimal(cost))
+    assert row["uncertainty"] == uncertainty
+
+
 def test_a_tool_with_a_price_rule_or_a_cost_is_a_candidate_and_a_plain_one_is_not(
     read: Any,
 ) -> None:
