@@ -62,8 +62,10 @@ def is_replayed(given: Given) -> pl.Expr:
 
 
 def accepted_cost(given: Given) -> Step:
-    """Return the cost given, unless it is not in US dollars, or a 0 that stands for "not known":
-    beside tokens, and where whoever sums up tokens has none of a call that must have had some."""
+    """Return the cost given, unless it is not in US dollars, or a 0 that stands for "not known".
+
+    It does beside tokens, and where whoever sums up tokens has none of a call that must have some.
+    """
     if "supplied_cost_usd" not in given:
         return {}
     amount = pl.col("supplied_cost_usd")
@@ -71,17 +73,6 @@ def accepted_cost(given: Given) -> Step:
         pl.col("supplied_cost_source") != RECORDED_COST
     )
     is_known = ~pl.col("is_foreign_cost") & ((amount > 0) | ~(pl.col("has_usage") | is_sum))
-    """Return the cost given, unless it is not in US dollars, or a 0 that stands for unknown.
-
-    An instrumentation says 0 of a model whose price it does not know, beside tokens and without.
-    """
-    if "supplied_cost_usd" not in given:
-        return {}
-    amount = pl.col("supplied_cost_usd")
-    is_own = pl.col("supplied_cost_source") == RECORDED_COST
-    is_call = pl.col("call_kind").is_in(["inference", "embeddings"]).fill_null(False)
-    is_zero_known = ~pl.col("has_usage") & (is_own | ~is_call)
-    is_known = ~pl.col("is_foreign_cost") & ((amount > 0) | is_zero_known)
     return {
         name: pl.when(is_known).then(pl.col(name))
         for name in ("supplied_cost_usd", "supplied_cost_source")
