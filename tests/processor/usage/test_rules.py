@@ -555,6 +555,24 @@ def test_openllmetry_of_gemini_has_the_last_of_the_calls_that_functions_take(
     assert row["uncertainty"] == uncertainty
 
 
+@pytest.mark.parametrize("framework", ["autogen_agentchat", "smolagents"])
+def test_openinference_of_frameworks_that_keep_sums_has_no_cached_input(
+    read: Any, framework: str
+) -> None:
+    told = {"openinference.span.kind": "LLM", "llm.token_count.prompt": 1000}
+    told |= {"llm.token_count.completion": 61}
+    rows = read(
+        told | {"llm.model_name": "gpt-4o"},
+        told | {"llm.model_name": "claude-haiku-4-5"},
+        scope=f"openinference.instrumentation.{framework}",
+    )
+
+    assert [set(codes) for codes in rows["uncertainty"]] == [
+        {"cache_read_unreported"},
+        {"cache_read_unreported", "cache_write_unreported"},
+    ]
+
+
 def test_openinference_of_llamaindex_has_no_cached_input_of_gemini(read: Any) -> None:
     told = {"openinference.span.kind": "LLM", "llm.model_name": "gemini-2.5-flash"}
     told |= {"llm.token_count.prompt": 1000, "llm.token_count.completion": 161}
