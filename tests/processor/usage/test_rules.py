@@ -622,7 +622,7 @@ def test_openinference_of_openai_agents_has_no_cached_input_of_chat_completions(
 
 
 def test_logfire_of_openai_agents_has_the_usage_and_the_response_of_the_sdk(read: Any) -> None:
-    told = CHAT | {IN: 950, OUT: 41}
+    told = CHAT | {IN: 950, OUT: 41, "logfire.span_type": "span"}
     details = '{"cached_tokens": 512}, "output_tokens": 41, "output_tokens_details": {}'
     usage = f'{{"input_tokens": 950, "input_tokens_details": {details}}}'
     response = '{"id": "resp_1", "output": [{"type":"web_search_call"}], "service_tier": "flex"}'
