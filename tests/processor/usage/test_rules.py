@@ -555,7 +555,7 @@ def test_openllmetry_of_gemini_has_the_last_of_the_calls_that_functions_take(
     assert row["uncertainty"] == uncertainty
 
 
-@pytest.mark.parametrize("framework", ["autogen_agentchat", "smolagents"])
+@pytest.mark.parametrize("framework", ["autogen_agentchat", "smolagents", "one_of_tomorrow"])
 def test_openinference_of_frameworks_that_keep_sums_has_no_cached_input(
     read: Any, framework: str
 ) -> None:
@@ -571,6 +571,18 @@ def test_openinference_of_frameworks_that_keep_sums_has_no_cached_input(
         {"cache_read_unreported"},
         {"cache_read_unreported", "cache_write_unreported"},
     ]
+
+
+@pytest.mark.parametrize("library", ["groq", "mistralai"])
+def test_openllmetry_of_libraries_whose_sums_it_keeps_has_no_cached_input(
+    read: Any, library: str
+) -> None:
+    scope = f"opentelemetry.instrumentation.{library}"
+    sums = CHAT | {IN: 1000, OUT: 61, "llm.request.type": "chat"}
+    lost = only(read(sums, scope=scope))
+    shown = only(read(sums | {"gen_ai.usage.cache_read.input_tokens": 0}, scope=scope))
+
+    assert (lost["uncertainty"], shown["uncertainty"]) == (["cache_read_unreported"], None)
 
 
 def test_openinference_of_llamaindex_has_no_cached_input_of_gemini(read: Any) -> None:
