@@ -23,6 +23,7 @@ DOUBTS: Mapping[str, set[str]] = {
     "ga_anthropic_chat": {"cache_write_ttl_unreported"},
     "ga_anthropic_tool_loop": {"cache_write_ttl_unreported"},
     "gb_bedrock_converse": {"cache_write_ttl_unreported"},
+    "genkit_openai_tools": {"aggregate"},
     "gg_gemini_tool_loop": {"calls_unreported"},
     "go_openai_stream_cancelled": {"usage_missing"},
     "goa_openai_agents": {"usage_missing"},
@@ -42,7 +43,7 @@ DOUBTS: Mapping[str, set[str]] = {
     "strands_openai_agent_tool": {"aggregate"},
     "tl_anthropic_chat": {"cache_write_ttl_unreported"},
     "tl_bedrock_converse": {"cache_write_ttl_unreported", "region_unreported"},
-    "tl_cohere": {"units_unreported"},
+    "tl_cohere": {"cache_read_unreported", "units_unreported"},
     "tl_langchain_agent": {"cache_write_unreported"},
     "tl_langchain_anthropic": {"cache_write_unreported"},
     "tl_langchain_chat": {"cache_write_unreported"},
@@ -52,6 +53,7 @@ DOUBTS: Mapping[str, set[str]] = {
     "tl_openai_chat": {"cache_write_unreported"},
     "tl_openai_stream": {"cache_write_unreported"},
     "tl_sdk_workflow": {"cache_write_unreported"},
+    "tljs_anthropic": {"cache_write_ttl_unreported"},  # the SDK's own span has it
     "tlold_anthropic_chat": {"cache_write_ttl_unreported"},
     "tlold_openai_chat": {"cache_write_unreported"},
     "tlold_openai_stream": {"usage_missing"},
@@ -59,6 +61,8 @@ DOUBTS: Mapping[str, set[str]] = {
     "v2_openai_chat_latest": {"cache_read_unreported"},
     "v2_openai_retry429": {"cache_read_unreported"},
     "v2_openai_stream_nousage": {"usage_missing"},
+    "vercel6_anthropic_tools": {"aggregate", "cache_write_ttl_unreported"},
+    "vercel7_otel_anthropic": {"aggregate", "cache_write_ttl_unreported"},
     "vercel_embed": {"aggregate"},
     "vercel_openai_tool": {"aggregate"},
 }
