@@ -89,11 +89,14 @@ def _source(source: Source) -> str:
         return f"{attribute} → {_code('.'.join(source.path))}"
     if source.value is not None:
         return f"{attribute} (then {source.value})"
-    pattern = source.pattern or source.count or source.distinct or source.sum
-    way = "count of " if source.count else "sum of " if source.sum else ""
-    if source.distinct:
-        way = "count of different "
-    return attribute if pattern is None else f"{attribute} → {way}{_code(pattern)}"
+    ways = {
+        "": source.pattern,
+        "count of ": source.count,
+        "count of different ": source.distinct,
+        "sum of ": source.sum,
+    }
+    found = [f"{attribute} → {way}{_code(pattern)}" for way, pattern in ways.items() if pattern]
+    return found[0] if found else attribute
 
 
 def _code(text: str) -> str:

@@ -89,15 +89,16 @@ def _count_column(source: Source) -> str:
     return f"{name}#{within}" if source.inside else name
 
 
+def _if_any(matches: pl.Expr) -> pl.Expr:
+    return pl.when(matches > 0).then(matches.cast(pl.Int64))
+
+
 def _searched(source: Source) -> pl.Expr:
     column = pl.col(source.attribute)
-    if source.count is not None or source.distinct is not None:
-        matches = (
-            column.str.count_matches(source.count)
-            if source.count is not None
-            else column.str.extract_all(str(source.distinct)).list.n_unique()
-        ).cast(pl.Int64)
-        return pl.when(matches > 0).then(matches)
+    if source.count is not None:
+        return _if_any(column.str.count_matches(source.count))
+    if source.distinct is not None:
+        return _if_any(column.str.extract_all(source.distinct).list.n_unique())
     if source.sum is not None:
         each = pl.element().str.extract(source.sum).cast(pl.Int64, strict=False)
         return column.str.extract_all(source.sum).list.eval(each).list.sum()

@@ -369,6 +369,14 @@ def test_a_feature_whose_hour_costs_three_times_the_mean_hour_is_found(
     assert alert == {"tenant": "acme", "feature": "agent", "cost": 1.5}
 
 
+def test_a_feature_that_cost_nothing_before_is_found(store: Store, ask: Ask) -> None:
+    store(chat(1, "1.50", feature="new"))
+
+    [alert] = found(ask, "farebox-cost-jump", at_s=MINUTE_S)
+
+    assert (alert["feature"], alert["cost"]) == ("new", 1.5)
+
+
 def test_calls_without_a_price_are_found_with_their_model(store: Store, ask: Ask) -> None:
     store(chat(1, "0.04"))
     store(chat(2, "0.04"), chat(3, "0.04"), model=b"my-4o!")
